@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What actions pass to each other: typed attributes of a namespace, instead of strings in nested dicts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from executor.model.deadline import Deadline
+from executor.model.doorbell import Fetch, Fetched
+
+if TYPE_CHECKING:
+    from executor.console.reader import Console
+    from executor.model.device import Device
+    from executor.model.job import Job
+    from executor.model.worker import Worker
+    from executor.pipeline.interrupt import Interrupts
+    from executor.pipeline.log import Journal
+    from executor.testshell.overlay import PlacedDefinition
+
+
+class Agent(Protocol):
+    """The side of the doorbell that answers questions."""
+
+    def fetch(self, what: Fetch, deadline: Deadline, progress: Callable[[str, int, int], None]) -> Fetched:
+        """Get an artefact into /cache. `progress(stage, done, total)` in bytes. Raises errors of executor.errors."""
+
+
+@dataclass
+class Artifact:
+    """A file that a deploy brought: where it lies, and what is known of it."""
+
+    label: str
+    path: Path
+    url: str = ""
+    sha256: str = ""  # of the bytes as downloaded
+    size: int = 0  # bytes at `path`
+    shared: bool = True  # lies in the read-only cache; copy or overlay before writing
+    compression: str = ""  # what it is still compressed with
+    image_arg: str = ""
+    format: str = ""
+
+
+@dataclass
+class OverlayDisk:
+    """A small disk that brings the overlay into a guest (spec: job-format §5, today's form)."""
+
+    path: Path
+    uuid: str
+    arguments: list[str]
+
+
+@dataclass
+class Namespace:
+    """What deploy, boot and test of one namespace share."""
+
+    name: str
+    artifacts: dict[str, Artifact] = field(default_factory=dict)
+    results_dir: str = ""  # "/lava-42"
+    shell: str = "/bin/sh"
+    shell_file: str = ""
+    definitions: dict[int, PlacedDefinition] = field(default_factory=dict)  # by index over the namespace
+    overlay: Path | None = None  # the kept tarball, without secrets
+    overlay_secrets: Path | None = None  # the second archive, not kept
+    overlay_disk: OverlayDisk | None = None
+    overlay_applied: bool = False  # the overlay lies in an image already
+    console: Console | None = None
+    prompts: list[str] = field(default_factory=list)
+    environment_exported: bool = False
+    boots: int = 0
+
+
+@dataclass
+class JobContext:
+    """The job while it runs: one for each run, handed to every action through its `Run`."""
+
+    job: Job
+    device: Device
+    worker: Worker
+    journal: Journal
+    agent: Agent
+    interrupts: Interrupts
+    deadline: Deadline  # of the whole job
+    out: Path  # kept with the job
+    work: Path  # scratch, removed at the end
+    namespaces: dict[str, Namespace] = field(default_factory=dict)
+    consoles: list[Console] = field(default_factory=list)
+    secrets: dict[str, str] = field(default_factory=dict)
+    cases: dict[str, int] = field(default_factory=dict)  # result -> count, outside suite `lava`
+    state: dict[str, Any] = field(default_factory=dict)  # for third-party methods: key = their distribution name
+    powered_off: bool = False
+
+    def namespace(self, name: str) -> Namespace:
+        """The namespace, made at first use."""
+        return self.namespaces.setdefault(name, Namespace(name))

@@ -1,0 +1,259 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From job and device to the whole tree of actions, without touching disk or network.
+
+Order matters in one place: an action's own limit and attempts are fixed before its children are made, because a
+parent that may be tried N times gives each child an Nth of its limit (spec: job-format §3).
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from executor.errors import ConfigurationError, JobError, LavaExecError
+from executor.model.launch import Needs
+from executor.model.problem import Problem
+from executor.model.timeouts import parse_skip
+from executor.pipeline.limits import action_limit, attempts, canonical, connection_limit
+from executor.pipeline.method import Method, Registry, builtin_registry
+from executor.pipeline.world import IdealWorld, World
+from executor.schema.check import check, convert
+
+if TYPE_CHECKING:
+    import msgspec
+
+    from executor.model.device import Device
+    from executor.model.job import Block, Job
+    from executor.pipeline.action import Action
+
+
+@dataclass(frozen=True)
+class TestBlock:
+    """A test block as other blocks may see it (spec: action-pipeline §1, the only cross-block input)."""
+
+    __test__ = False
+    block: Block
+    method: type[Method]
+    stage: int  # index among the blocks of its namespace that need an overlay, -1 when it needs none
+    first_definition: int  # index of its first definition over all blocks of the namespace
+
+    @property
+    def definitions(self) -> list[dict[str, object]]:
+        return list(self.block.parameters.get("definitions") or [])
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a method is asked with: one block and the device."""
+
+    job: Job
+    device: Device
+    block: Block
+    parameters: dict[str, object]
+    tests: tuple[TestBlock, ...] = ()  # of the block's namespace
+    typed: msgspec.Struct | None = None  # the method's Parameters, present when `action` is called
+
+    @property
+    def needs_overlay(self) -> bool:
+        return any(t.stage >= 0 for t in self.tests)
+
+    @property
+    def needs_shell(self) -> bool:
+        return any(getattr(t.method, "needs_shell", False) for t in self.tests)
+
+
+@dataclass
+class Site:
+    """The place of an action while its children are made."""
+
+    job: Job
+    device: Device
+    block: Block | None
+    action: Action
+    tests: tuple[TestBlock, ...]
+    request: Request | None
+
+
+@dataclass
+class Plan:
+    """The tree, and what was wrong with it. `actions` is empty when no tree could be built."""
+
+    job: Job
+    device: Device
+    actions: list[Action] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+
+    def walk(self) -> Iterator[Action]:
+        for action in self.actions:
+            yield from action.walk()
+
+    @property
+    def needs(self) -> Needs:
+        total = Needs()
+        for action in self.walk():
+            total |= action.needs()
+        return total
+
+    @property
+    def errors(self) -> list[Problem]:
+        return [p for p in self.problems if p.severity == "error"]
+
+
+def plan(job: Job, device: Device, registry: Registry | None = None) -> Plan:
+    """Build the tree. Every block that cannot be planned adds a Problem; the others are planned all the same."""
+    return _Planner(job, device, registry or builtin_registry()).plan()
+
+
+def validate(planned: Plan, world: World | None = None) -> list[Problem]:
+    """What each action of the tree objects to, depth first, as it would be logged (spec: action-pipeline §1)."""
+    world = world or IdealWorld()
+    return [problem for action in planned.walk() for problem in action.validate(world)]
+
+
+class _Planner:
+    def __init__(self, job: Job, device: Device, registry: Registry) -> None:
+        self.job, self.device, self.registry = job, device, registry
+        self.result = Plan(job, device)
+
+    def plan(self) -> Plan:
+        from executor.actions.finalize import Finalize
+
+        tests = self._tests()
+        for number, block in enumerate(self.job.blocks, 1):
+            try:
+                self._block(number, block, tests)
+            except LavaExecError as error:
+                self._object(block, error)
+        self._place(Finalize(), None, str(len(self.job.blocks) + 1), None, (), None, section="finalize")
+        self._unknown_timeouts()
+        if self.result.errors:
+            self.result.actions = []
+        return self.result
+
+    def _block(self, number: int, block: Block, tests: dict[str, list[TestBlock]]) -> None:
+        mine = tuple(tests.get(block.namespace, ()))
+        request = Request(self.job, self.device, block, block.parameters, mine)
+        chosen = self._select(request)
+        problems = check(chosen.Parameters, block.parameters, block.path)
+        self.result.problems.extend(problems)
+        if any(p.severity == "error" for p in problems):
+            return
+        typed = convert(chosen.Parameters, block.parameters)
+        request = Request(self.job, self.device, block, block.parameters, mine, typed)
+        self._place(chosen.action(request), None, str(number), block, mine, request, section=block.section)
+
+    def _select(self, request: Request) -> type[Method]:
+        block = request.block
+        _base_check(request)
+        accepted: list[type[Method]] = []
+        reasons: dict[str, str] = {}
+        for candidate in self.registry.of(block.section):
+            reason = candidate.accepts(request)
+            if reason:
+                reasons[candidate.name] = reason
+            else:
+                accepted.append(candidate)
+        if accepted:
+            return max(accepted, key=lambda m: m.priority)
+        raise _refusal(block, reasons)
+
+    def _tests(self) -> dict[str, list[TestBlock]]:
+        """Test blocks by the namespace whose console they use."""
+        found: dict[str, list[TestBlock]] = {}
+        stages: dict[str, int] = {}
+        definitions: dict[str, int] = {}
+        for block in self.job.blocks:
+            if block.section != "test":
+                continue
+            try:
+                chosen = self._select(Request(self.job, self.device, block, block.parameters))
+            except LavaExecError:
+                continue  # reported when the block itself is planned
+            needs_overlay = getattr(chosen, "needs_overlay", False)
+            stage = stages.get(block.namespace, 0) if needs_overlay else -1
+            first = definitions.get(block.namespace, 0)
+            test = TestBlock(block, chosen, stage, first)
+            if needs_overlay:
+                stages[block.namespace] = stage + 1
+                definitions[block.namespace] = first + len(test.definitions)
+            for namespace in {block.namespace, str(block.parameters.get("connection-namespace") or block.namespace)}:
+                found.setdefault(namespace, []).append(test)
+        return found
+
+    def _place(
+        self,
+        action: Action,
+        parent: Action | None,
+        level: str,
+        block: Block | None,
+        tests: tuple[TestBlock, ...],
+        request: Request | None,
+        *,
+        section: str,
+    ) -> Action:
+        given = block.parameters if block is not None else {}
+        action.level, action.section, action.block = level, section, block
+        action.namespace = block.namespace if block is not None else "common"
+        action.max_attempts, action.repeat = attempts(action, block, self.device)
+        action.retry_interval = int(given.get("failure_retry_interval") or 1)
+        action.limit = action_limit(action, parent, block, self.job, self.device)
+        action.connection_limit = connection_limit(action, block, self.job, self.device)
+        action.skip_timeout = parse_skip(given.get("timeout"))
+        action.character_delay = self.device.character_delay(section)
+        if parent is None:
+            self.result.actions.append(action)
+        site = Site(self.job, self.device, block, action, tests, request)
+        action.children = tuple(
+            self._place(child, action, f"{level}.{n}", block, tests, request, section=section)
+            for n, child in enumerate(action.plan(site), 1)
+        )
+        return action
+
+    def _object(self, block: Block, error: LavaExecError) -> None:
+        self.result.problems.append(
+            Problem(error.message, error_type=error.error_type, path=block.path, hint=error.hint)
+        )
+
+    def _unknown_timeouts(self) -> None:
+        """A timeout for a name that is not in the plan is most often a slip."""
+        known = {canonical(a.name) for a in self.result.walk()}
+        for group in ("actions", "connections"):
+            for name in getattr(self.job.timeouts, group):
+                if known and name not in known:
+                    near = difflib.get_close_matches(name, sorted(known), 1)
+                    self.result.problems.append(
+                        Problem(
+                            f"timeout for {name!r}, but no action of this plan has that name",
+                            path=("timeouts", group, name),
+                            near=near[0] if near else "",
+                            expected="one of " + ", ".join(sorted(known)),
+                            severity="warning",
+                        )
+                    )
+
+
+def _base_check(request: Request) -> None:
+    """What must hold before any method is asked (spec: action-pipeline §1)."""
+    section, block, device = request.block.section, request.block, request.device
+    if section == "deploy":
+        if not device.deploy_methods:
+            raise ConfigurationError("the device file has no actions.deploy.methods")
+        if "to" not in block.parameters:
+            raise ConfigurationError("deploy block without 'to'", "say where to deploy, for example `to: tmpfs`")
+    elif section == "boot":
+        if not device.boot_methods:
+            raise ConfigurationError("the device file has no actions.boot.methods")
+        if "method" not in block.parameters:
+            raise ConfigurationError("boot block without 'method'", "say how to boot, for example `method: qemu`")
+
+
+def _refusal(block: Block, reasons: dict[str, str]) -> JobError:
+    """Every method with its reason, the likeliest first."""
+    wanted = str(block.parameters.get("to") or block.parameters.get("method") or "")
+    near = difflib.get_close_matches(wanted, reasons, 1) if wanted else []
+    ordered = sorted(reasons, key=lambda name: (name != wanted, name not in near, name))
+    lines = "".join(f"\n  {name}: {reasons[name]}" for name in ordered)
+    hint = f"did you mean {near[0]!r}?" if near and near[0] != wanted else ""
+    return JobError(f"no {block.section} method accepts this block:{lines}", hint)

@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What validation may look at. The ideal world answers yes to everything: `--offline`, golden plans, planning."""
+
+from __future__ import annotations
+
+import shutil
+from typing import Protocol
+
+
+class World(Protocol):
+    """Questions that change nothing. Each answers "" for yes, or the reason why not."""
+
+    def url(self, url: str, headers: dict[str, str]) -> str:
+        """Does this URL answer?"""
+
+    def tool(self, name: str) -> str:
+        """Is this program installed where the job runs?"""
+
+
+class IdealWorld:
+    """Every URL answers, every tool is installed."""
+
+    def url(self, url: str, headers: dict[str, str]) -> str:
+        return ""
+
+    def tool(self, name: str) -> str:
+        return ""
+
+
+class LocalWorld(IdealWorld):
+    """The machine that this process runs on: tools are looked up in PATH, URLs are left to the download itself."""
+
+    def tool(self, name: str) -> str:
+        return "" if shutil.which(name) else f"{name} is not installed in the job's container"
