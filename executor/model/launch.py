@@ -116,4 +116,4 @@ class LaunchSpec(msgspec.Struct, omit_defaults=True):
     labels: dict[str, str] = {}
     hostname: str = ""
     needs: Needs = Needs()
-    facts: HostFacts = HostFacts()
+    facts: HostFacts = msgspec.field(default_factory=HostFacts)

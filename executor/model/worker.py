@@ -38,7 +38,7 @@ class Worker(msgspec.Struct, omit_defaults=True):
     container: str = ""
     attempt_of: str = ""
     environment: dict[str, str] = {}  # env-dut: exported to the device's shell
-    limits: Limits = Limits()
+    limits: Limits = msgspec.field(default_factory=Limits)
     replace: dict[str, str] = {}  # artefact label -> container path (`--set kernel=…`)
     pinned: dict[str, Any] = {}  # reproduce: url -> what was used the first time
     strict: bool = True
