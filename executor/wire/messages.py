@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every message of the wire as one typed class, so that both ends agree on shape, size and version.
 
-A frame is a MessagePack map `{v, id, session, body}`. `v` is the protocol version, `id` the number of a request within
-its session (0 for what the master pushes on its own), `session` a random word of the asking process. The reply to a
-request carries the same id. Acting requests (`ACTING`) are remembered with their reply, so that a repeat after a
-reconnect acts once (design §9). Job data travels as bytes, never decoded on the way.
+A frame is a MessagePack map `{v, id, session, body}`. `v` is the protocol version, `id` the number of a
+request within its session (0 for what the master pushes on its own), `session` a random word of the asking
+process. The reply to a request carries the same id. Acting requests (`ACTING`) are remembered with their
+reply, so that a repeat after a reconnect acts once (design §9). Job data travels as bytes, never decoded on
+the way.
 
 Times are seconds since the epoch (UTC) unless a field says otherwise; sizes and offsets are bytes.
 """
@@ -33,7 +34,7 @@ class Body(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="t"):
     """Base of all messages."""
 
 
-# ---- replies that any request can get ------------------------------------------------------------------------------
+# ---- replies that any request can get ----------------------------------------------------------------------
 
 
 class Done(Body, frozen=True, tag="done"):
@@ -45,8 +46,8 @@ class Done(Body, frozen=True, tag="done"):
 class Failure(Body, frozen=True, tag="failure"):
     """It has not been done. `code` is for programs, `message` and `hint` are for people.
 
-    Codes: version, malformed, not-allowed, too-large, unknown-job, unknown-device, unknown-worker, unknown-file,
-    refused (see `problems`), limit, busy, mismatch, internal. `error_type` as in errors.py.
+    Codes: version, malformed, not-allowed, too-large, unknown-job, unknown-device, unknown-worker,
+    unknown-file, refused (see `problems`), limit, busy, mismatch, internal. `error_type` as in errors.py.
     """
 
     code: str
@@ -56,7 +57,7 @@ class Failure(Body, frozen=True, tag="failure"):
     problems: list[Problem] = []
 
 
-# ---- client → master -----------------------------------------------------------------------------------------------
+# ---- client → master ---------------------------------------------------------------------------------------
 
 
 class Ping(Body, frozen=True, tag="ping"):
@@ -174,10 +175,11 @@ class Cancel(Body, frozen=True, tag="cancel"):
 
 
 class LogRead(Body, frozen=True, tag="log-read"):
-    """Whole journal lines from `offset` on; parked until there are some, the job has ended, or the time is over.
+    """Whole journal lines from `offset` on; parked until there are some, the job has ended, or the time is
+    over.
 
-    Only one block is under way for each request, so a slow follower costs the master nothing. `last_lines` > 0 asks
-    to begin that many lines before the end instead of at `offset`. Answered by LogBlock.
+    Only one block is under way for each request, so a slow follower costs the master nothing. `last_lines` >
+    0 asks to begin that many lines before the end instead of at `offset`. Answered by LogBlock.
     """
 
     job: str
@@ -265,7 +267,9 @@ class DeviceInfo(Body, frozen=True, tag="device-info"):
 
 
 class DeviceSet(Body, frozen=True, tag="device-set"):
-    """Set the health of a device: good, unknown, looping, bad, maintenance or retired. Answered by DeviceInfo."""
+    """Set the health of a device: good, unknown, looping, bad, maintenance or retired. Answered by
+    DeviceInfo.
+    """
 
     name: str
     health: str
@@ -346,24 +350,29 @@ class KeyRows(Body, frozen=True, tag="key-rows"):
     rows: list[KeyRow]
 
 
-# ---- agent → master ------------------------------------------------------------------------------------------------
+# ---- agent → master ----------------------------------------------------------------------------------------
 
 
 class AgentJob(msgspec.Struct, omit_defaults=True):
-    """A job that the agent holds: it appears in each hello and heartbeat until the master acknowledged its end."""
+    """A job that the agent holds: it appears in each hello and heartbeat until the master acknowledged its
+    end.
+    """
 
     id: str
     unique: str = ""  # StartJob.unique, so that a job of another store is not mistaken for this one
-    state: str = "accepted"  # accepted (not started yet), running, ending (container gone, journal being shipped)
+    state: str = (
+        "accepted"  # accepted (not started yet), running, ending (container gone, journal being shipped)
+    )
     journal: int = 0  # bytes acknowledged by the master as the agent knows it
     note: str = ""  # what it does now, for people
 
 
 class Hello(Body, frozen=True, tag="hello"):
-    """First message of each connection. Answered by Welcome; the master then also sends what is to be started.
+    """First message of each connection. Answered by Welcome; the master then also sends what is to be
+    started.
 
-    The worker's name is the name of its key; `worker` may repeat it, and a different one is refused (mismatch).
-    `devices` is empty when the master's device-configs decide (the normal case).
+    The worker's name is the name of its key; `worker` may repeat it, and a different one is refused
+    (mismatch). `devices` is empty when the master's device-configs decide (the normal case).
     """
 
     worker: str = ""
@@ -388,7 +397,8 @@ class StartJob(msgspec.Struct, omit_defaults=True):
     """Everything a job needs, so that the agent has no configuration of its own."""
 
     id: str
-    unique: str  # id that no other master's job has: for names of containers and directories outside the job's own
+    # id that no other master's job has: for names of containers and directories outside the job's own
+    unique: str
     text: str  # the job definition, secrets inside as the author wrote them
     device: dict[str, Any]  # rendered
     device_name: str = ""
@@ -411,7 +421,7 @@ class CancelJob(msgspec.Struct, omit_defaults=True):
 
 
 class Heartbeat(Body, frozen=True, tag="heartbeat"):
-    """Full state of the agent, every Welcome.heartbeat seconds. Answered by Orders, the master's full state."""
+    """Full state of the agent, every Welcome.heartbeat seconds. Answered by Orders, the master's."""
 
     jobs: list[AgentJob] = []
     time: float = 0.0  # the agent's clock when it was sent
@@ -421,13 +431,17 @@ class Heartbeat(Body, frozen=True, tag="heartbeat"):
 
 
 class Orders(Body, frozen=True, tag="orders"):
-    """What the agent should be doing. Each order is repeated until the agent's state shows it, so loss is harmless."""
+    """What the agent should be doing. Each order is repeated until the agent's state shows it, so loss is
+    harmless.
+    """
 
     time: float
     start: list[StartJob] = []
     cancel: list[CancelJob] = []  # still to be ended
     known: list[str] = []  # jobs of this worker that the master takes for running
-    unknown: list[str] = []  # jobs the agent named that are finished or not known here: end them and drop them
+    unknown: list[
+        str
+    ] = []  # jobs the agent named that are finished or not known here: end them and drop them
 
 
 class JobUpdate(Body, frozen=True, tag="job-update"):
@@ -470,11 +484,12 @@ class FileAck(Body, frozen=True, tag="file-ack"):
 
 
 class Finished(Body, frozen=True, tag="finished"):
-    """The job's container is gone, its device is off, its journal and files have been shipped. Answered by Done.
+    """The job's container is gone, its device is off, its journal and files have been shipped. Answered by
+    Done.
 
-    `end` is the journal's last record, None when the runner died without one; then `error_type` and `error_msg` say
-    what the agent saw (container's exit code, out of memory …). Failure(mismatch) when the master's journal is shorter
-    than `journal`: ship the rest first.
+    `end` is the journal's last record, None when the runner died without one; then `error_type` and
+    `error_msg` say what the agent saw (container's exit code, out of memory …). Failure(mismatch) when the
+    master's journal is shorter than `journal`: ship the rest first.
     """
 
     job: str
@@ -489,7 +504,7 @@ class Goodbye(Body, frozen=True, tag="goodbye"):
     """The agent stops in an orderly way; its jobs stay. Answered by Done."""
 
 
-# ---- master → agent, without being asked ---------------------------------------------------------------------------
+# ---- master → agent, without being asked -------------------------------------------------------------------
 
 
 class Start(Body, frozen=True, tag="start"):
@@ -554,12 +569,29 @@ Reply = (
 )
 Push = Start | Stop | HelloAgain
 
-READS = (Ping, JobList, JobShow, JobDefinition, LogRead, Results, DeviceList, DeviceShow, WorkerList, FileList, FileRead)
+READS = (
+    Ping,
+    JobList,
+    JobShow,
+    JobDefinition,
+    LogRead,
+    Results,
+    DeviceList,
+    DeviceShow,
+    WorkerList,
+    FileList,
+    FileRead,
+)
 OF_AGENT = (Ping, Hello, Heartbeat, JobUpdate, JournalBlock, FileChunk, Finished, Goodbye)
 OF_CLIENT = (*READS, Submit, Cancel)
 OF_ADMIN = (*OF_CLIENT, DeviceSet, WorkerSet, KeyList)
 ALLOWED: dict[str, tuple[type[Body], ...]] = {"agent": OF_AGENT, "client": OF_CLIENT, "admin": OF_ADMIN}
-ACTING = (Submit, Cancel, DeviceSet, WorkerSet)  # remembered with their reply; the agent's are idempotent by content
+ACTING = (
+    Submit,
+    Cancel,
+    DeviceSet,
+    WorkerSet,
+)  # remembered with their reply; the agent's are idempotent by content
 
 
 class Envelope(msgspec.Struct):
@@ -620,9 +652,10 @@ def open_envelope(frame: bytes | memoryview) -> Envelope:
 def decode_request(envelope: Envelope) -> Request:
     """The body of a request. Raises WireError(malformed)."""
     try:
-        return _requests.decode(envelope.body)
+        request: Request = _requests.decode(envelope.body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise WireError("malformed", f"not a request: {error}", envelope.id, envelope.session) from None
+    return request
 
 
 def decode_answer(frame: bytes | memoryview) -> tuple[int, str, Reply | Push]:
