@@ -134,6 +134,7 @@ class Channel:
         if down.reason == "wrong-master":
             self._wrong += 1  # a master that stops in mid-handshake looks the same once
         if down.reason == "unknown-key" or self._wrong >= 2 or now - self._down_since >= self._patience:
+            self._down_since, self._wrong = None, 0
             raise down.error
 
     def _unwrap(self, body: messages.Reply, expect: type[R]) -> R:

@@ -73,6 +73,7 @@ Event = Up | Down | Answer | Pushed
 class _Waiting:
     frame: bytes
     patience: float  # seconds after which it is sent again
+    first: bool  # sent even while the others are held
     sent: float = 0.0
 
 
@@ -118,7 +119,7 @@ class Connector:
         self._next_id += 1
         frame = messages.encode(body, self._next_id, self.session)
         wait = float(getattr(body, "wait_seconds", 0.0))
-        self._waiting[self._next_id] = _Waiting(frame, REPEAT_SECONDS + wait)
+        self._waiting[self._next_id] = _Waiting(frame, REPEAT_SECONDS + wait, first)
         if first:
             self._unsent.appendleft(self._next_id)
         else:
@@ -150,7 +151,7 @@ class Connector:
         if self._socket is not None and self._monitor is not None:
             if self.up:
                 self._flush(now)
-            blocked = self.up and self._sendable()
+            blocked = self.up and self._sendable()  # libzmq's queue is full
             poller.register(self._socket, zmq.POLLIN | zmq.POLLOUT if blocked else zmq.POLLIN)
             poller.register(self._monitor, zmq.POLLIN)
         poller.poll(max(0, int(min(seconds, self._next_timer(now) - now) * 1000 + 0.999)))
@@ -218,7 +219,9 @@ class Connector:
         return min((w.sent + w.patience for w in self._waiting.values()), default=now + REPEAT_SECONDS)
 
     def _sendable(self) -> bool:
-        return bool(self._unsent) and not self._hold
+        if self._hold:
+            return any(w.first for w in map(self._waiting.get, self._unsent) if w is not None)
+        return bool(self._unsent)
 
     def _flush(self, now: float) -> None:
         if self._socket is None:
@@ -227,17 +230,20 @@ class Connector:
             queued = set(self._unsent)
             late = [id for id, w in self._waiting.items() if now >= w.sent + w.patience and id not in queued]
             self._unsent.extend(late)
+        held: deque[int] = deque()
         while self._unsent:
             waiting = self._waiting.get(self._unsent[0])
-            if waiting is not None:
+            if waiting is not None and self._hold and not waiting.first:
+                held.append(self._unsent[0])
+            elif waiting is not None:
                 try:
                     self._socket.send(waiting.frame, zmq.NOBLOCK, copy=len(waiting.frame) < 64 << 10)
                 except zmq.Again:
-                    return
+                    break
                 waiting.sent = now
             self._unsent.popleft()
-            if self._hold:
-                return
+        held.extend(self._unsent)
+        self._unsent = held
 
     def _read_socket(self, events: list[Event]) -> None:
         for _ in range(256):
@@ -299,8 +305,8 @@ class Connector:
         if reason == "wrong-master":
             return ConfigurationError(
                 f"what answers at {where} is not the master whose public key is trusted here",
-                f"Trusted is {self._credentials.master}. `lava-exec keys show` on the master's host prints its "
-                "key; `lava-exec keys trust KEY` stores it here.",
+                f"Trusted is {self._credentials.master}. `lava-exec keys show` on the master's host prints "
+                "its key; `lava-exec keys trust KEY` stores it here.",
             )
         if reason == "nobody":
             return InfrastructureError(

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The agent's one connection to its master: a thread of its own that says hello, beats, resends and reconnects.
+"""The agent's one connection to its master: a thread that says hello, beats, resends and reconnects.
 
-Other threads use `call`; what the master wants arrives in `events`. Orders carry the full state and are repeated with
-each heartbeat, so an event that does not fit into the bounded queue may be dropped.
+Other threads use `call`; what the master wants arrives in `events`. Orders carry the full state and are
+repeated with each heartbeat, so an event that does not fit into the bounded queue may be dropped.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import TypeVar
 import msgspec
 import zmq
 
-from executor.errors import Bug, InfrastructureError, JobError, LavaExecError
+from executor.errors import Bug, InfrastructureError, LavaExecError
 from executor.model.deadline import Deadline
 from executor.wire import messages
 from executor.wire.channel import failure_error
@@ -58,8 +58,8 @@ _Call = tuple[messages.Body, "Future[messages.Reply]"]
 class Link:
     """Start it, read `events`, `call` from any thread, `close` it.
 
-    `hello` and `heartbeat` are called in the link's thread each time one is sent and must return at once. Link fills
-    in time and clock offset of a heartbeat.
+    `hello` and `heartbeat` are called in the link's thread each time one is sent and must return at once.
+    Link fills in time and clock offset of a heartbeat.
     """
 
     def __init__(
