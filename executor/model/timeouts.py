@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How long things may take, as job and device say it: every written form becomes whole seconds here (spec: job-format §3)."""
+"""How long things may take, as job and device say it: every written form becomes whole seconds here.
+
+The forms are those of spec job-format §3.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +40,7 @@ def action_name(name: str) -> str:
 
 
 def read_timeout(value: object) -> tuple[int, str]:
-    """(seconds, fault). Several units are summed and a sum of zero is the default; `fault` is "" when all is well."""
+    """(seconds, fault). Units are summed, a sum of zero is the default; `fault` is "" when all is well."""
     if isinstance(value, bool) or value is None:
         return DEFAULT_SECONDS, f"{_shown(value)} is no timeout"
     if isinstance(value, int):
@@ -57,7 +60,8 @@ def read_timeout(value: object) -> tuple[int, str]:
             continue
         if unit not in UNITS:
             near = difflib.get_close_matches(str(unit), UNITS, 1)
-            return DEFAULT_SECONDS, f"unknown unit {_shown(unit)}" + (f", did you mean {near[0]!r}?" if near else "")
+            guess = f", did you mean {near[0]!r}?" if near else ""
+            return DEFAULT_SECONDS, f"unknown unit {_shown(unit)}{guess}"
         if isinstance(amount, bool) or not isinstance(amount, int):
             return DEFAULT_SECONDS, f"{unit} takes a whole number, not {_shown(amount)}"
         if amount < 0:
@@ -87,14 +91,18 @@ def is_timeout(value: object) -> bool:
 def timeout_problem(value: object, path: Path, *, error_type: str = "Job") -> Problem | None:
     """The fault of a timeout as a Problem, None when it has none."""
     fault = read_timeout(value)[1]
-    return Problem(f"bad timeout: {fault}", error_type=error_type, path=path, expected=_EXPECTED) if fault else None
+    return (
+        Problem(f"bad timeout: {fault}", error_type=error_type, path=path, expected=_EXPECTED)
+        if fault
+        else None
+    )
 
 
 class JobTimeouts(msgspec.Struct, omit_defaults=True):
     """`timeouts` of a job, in seconds; None where the job says nothing.
 
-    `actions` and `connections` are by canonical action name, with names that stood flat below `timeouts` or nested
-    below `action` folded in.
+    `actions` and `connections` are by canonical action name, with names that stood flat below `timeouts` or
+    nested below `action` folded in.
     """
 
     job: int = DEFAULT_JOB_SECONDS
@@ -112,7 +120,9 @@ class JobTimeouts(msgspec.Struct, omit_defaults=True):
         out = cls()
         if not isinstance(data, Mapping):
             if data is not None:
-                reader.object(f"timeouts is a map, not {_shown(data)}", path, "a map such as {job: {minutes: 15}}")
+                reader.report(
+                    f"timeouts is a map, not {_shown(data)}", path, "a map such as {job: {minutes: 15}}"
+                )
             return out, reader.problems
         for key, value in data.items():
             here = (*path, key)
@@ -142,7 +152,9 @@ class DeviceTimeouts(msgspec.Struct, omit_defaults=True):
         reader = _Reader(path, "Configuration")
         if not isinstance(data, Mapping):
             if data is not None:
-                reader.object(f"timeouts is a map, not {_shown(data)}", path, "a map with actions and connections")
+                reader.report(
+                    f"timeouts is a map, not {_shown(data)}", path, "a map with actions and connections"
+                )
             return cls(), reader.problems
         for key, value in data.items():
             here = (*path, key)
@@ -166,7 +178,9 @@ class _Reader:
         self.connections: dict[str, int] = {}
         self._current: set[tuple[str, str]] = set()
 
-    def object(self, message: str, path: Path, expected: str = "", near: str = "", severity: str = "error") -> None:
+    def report(
+        self, message: str, path: Path, expected: str = "", near: str = "", severity: str = "error"
+    ) -> None:
         self.problems.append(Problem(message, self.error_type, path, expected, near, severity=severity))
 
     def one(self, value: object, path: Path) -> int | None:
@@ -192,7 +206,11 @@ class _Reader:
         if value is None:
             return
         if not isinstance(value, Mapping):
-            self.object(f"{group} is a map, not {_shown(value)}", path, "a map such as {lava-test-shell: {minutes: 1}}")
+            self.report(
+                f"{group} is a map, not {_shown(value)}",
+                path,
+                "a map such as {lava-test-shell: {minutes: 1}}",
+            )
             return
         for name, limit in value.items():
             self._add(group, name, limit, (*path, name))
@@ -201,12 +219,12 @@ class _Reader:
         """An action's name directly below `timeouts`; likely slips of the general names are pointed out."""
         near = difflib.get_close_matches(str(key), _GENERAL, 1, 0.85)
         if near:
-            self.object(f"{key!r} is taken as the name of an action", path, near=near[0], severity="warning")
+            self.report(f"{key!r} is taken as the name of an action", path, near=near[0], severity="warning")
         self._add("actions", key, value, path)
 
     def _add(self, group: str, name: object, value: object, path: Path) -> None:
         if not isinstance(name, str):
-            self.object(f"the name of an action is text, not {_shown(name)}", path)
+            self.report(f"the name of an action is text, not {_shown(name)}", path)
             return
         seconds = self.one(value, path)
         if seconds is None:
