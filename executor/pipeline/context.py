@@ -53,6 +53,15 @@ class OverlayDisk:
 
 
 @dataclass
+class Source:
+    """Where the files of one test definition came from."""
+
+    directory: Path  # holds the repository's content
+    uuid: str  # "<job id>_<level of the repo action>"
+    commit_id: str = ""
+
+
+@dataclass
 class Namespace:
     """What deploy, boot and test of one namespace share."""
 
@@ -61,7 +70,8 @@ class Namespace:
     results_dir: str = ""  # "/lava-42"
     shell: str = "/bin/sh"
     shell_file: str = ""
-    definitions: dict[int, PlacedDefinition] = field(default_factory=dict)  # by index over the namespace
+    sources: dict[int, Source] = field(default_factory=dict)  # by index over the namespace's definitions
+    definitions: dict[int, PlacedDefinition] = field(default_factory=dict)  # by the same index
     overlay: Path | None = None  # the kept tarball, without secrets
     overlay_secrets: Path | None = None  # the second archive, not kept
     overlay_disk: OverlayDisk | None = None

@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`lava-overlay`: the tarball with helpers and test definitions that goes onto the device (spec: test-shell §2).
+
+It is built once for all test blocks of a namespace and kept with the job; how it reaches the device is the deploy's
+affair.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from executor.actions.definition import Definition, repository_action
+from executor.actions.environment import test_environment
+from executor.errors import JobError, TestError
+from executor.model.deployment import deployment
+from executor.pipeline.action import Action
+from executor.testshell.definition import parse_definition
+from executor.testshell.overlay import OverlayInput, PlacedDefinition, Stage, build_overlay
+
+if TYPE_CHECKING:
+    from executor.pipeline.planner import Site
+    from executor.pipeline.run import Run
+
+
+def definitions_of(site: Site) -> list[tuple[int, list[Definition]]]:
+    """(stage, definitions) of every test block of this namespace that needs an overlay."""
+    found = []
+    for test in site.tests:
+        if test.stage < 0:
+            continue
+        given = [Definition(test.first_definition + n, d, test.block) for n, d in enumerate(test.definitions)]
+        found.append((test.stage, given))
+    return found
+
+
+class LavaOverlay(Action):
+    """Helpers, definitions, tarball."""
+
+    name = "lava-overlay"
+    summary = "overlay the test shell"
+    description = "make the tarball that brings helpers and test definitions to the device"
+
+    def __init__(self, os: str | None) -> None:
+        self.os = os
+
+    def plan(self, site: Site) -> Iterable[Action]:
+        if "ssh" in site.device.deploy_methods:
+            yield SshAuthorize()
+        yield MultinodeOverlay()
+        yield TestDefinitions()
+        yield CompressOverlay(self.os)
+
+    def run(self, run: Run) -> None:
+        """Decide shell and results directory for the namespace (spec: job-format §5)."""
+        context, namespace = run.context, run.namespace
+        data = deployment(self.os, context.device, context.job)
+        if "%s" not in data.results_dir:
+            raise JobError(f"results directory {data.results_dir!r} has no %s for the job id")
+        if self.os is None:
+            run.log.warning("no 'os' in the deploy block: taking the device's shell and directories")
+        namespace.results_dir = data.results_dir.replace("%s", context.worker.job_id)
+        namespace.shell = data.shell
+        namespace.shell_file = data.shell_file
+
+
+class SshAuthorize(Action):
+    """Put the device's public key into the overlay, so that a later ssh boot is let in."""
+
+    name = "ssh-authorize"
+    summary = "authorise ssh"
+    description = "authorise the key that the device file names"
+
+
+class MultinodeOverlay(Action):
+    """The multinode helpers; nothing to do for a job without a group."""
+
+    name = "lava-multinode-overlay"
+    summary = "overlay the multinode helpers"
+    description = "add the helpers that talk to the other members of the group"
+
+
+class TestDefinitions(Action):
+    """One quartet of actions a definition."""
+
+    name = "test-definition"
+    summary = "load test definitions"
+    description = "get the test definitions and make their scripts"
+
+    def plan(self, site: Site) -> Iterable[Action]:
+        names: set[str] = set()
+        for _, definitions in definitions_of(site):
+            for definition in definitions:
+                definition.check(names)
+                yield repository_action(definition)
+                yield TestOverlay(definition)
+                yield TestInstallOverlay(definition)
+                yield TestRunscriptOverlay(definition)
+
+
+class _OfDefinition(Action):
+    def __init__(self, definition: Definition) -> None:
+        self.definition = definition
+
+    @property
+    def label(self) -> str:
+        return self.definition.name
+
+
+class TestOverlay(_OfDefinition):
+    """Read the definition's YAML."""
+
+    name = "test-overlay"
+    summary = "overlay a test definition"
+    description = "read the definition's YAML file"
+
+    def run(self, run: Run) -> None:
+        wanted, namespace = self.definition, run.namespace
+        source = namespace.sources[wanted.index]
+        file = (source.directory / wanted.path).resolve()
+        if not file.is_relative_to(source.directory.resolve()):
+            raise JobError(f"{wanted.name}: path {wanted.path!r} leads out of the repository")
+        if not file.is_file():
+            raise JobError(
+                f"{wanted.name}: no file {wanted.path!r} in {wanted.repository_text}",
+                "`path` names the YAML file inside the repository",
+            )
+        parsed = parse_definition(file.read_text(encoding="utf-8", errors="replace"), f"{wanted.name}:{wanted.path}")
+        namespace.definitions[wanted.index] = PlacedDefinition(
+            index=wanted.index,
+            name=wanted.name or parsed.name,
+            uuid=source.uuid,
+            source_dir=source.directory,
+            definition=parsed,
+            parameters=wanted.parameters,
+            skip_install=wanted.skip_install,
+            lava_signal=wanted.lava_signal,
+            repository=wanted.repository_text,
+            revision=wanted.revision,
+            commit_id=source.commit_id,
+            path=wanted.path,
+            from_=wanted.origin,
+            expected=wanted.expected,
+        )
+        run.results |= {
+            "uuid": source.uuid,
+            "name": wanted.name or parsed.name,
+            "path": wanted.path,
+            "from": wanted.origin,
+        }
+
+
+class TestInstallOverlay(_OfDefinition):
+    """Clone what `install: git-repos` names into the definition's directory."""
+
+    name = "test-install-overlay"
+    summary = "overlay the install script"
+    description = "make install.sh and get what it needs from version control"
+
+    def run(self, run: Run) -> None:
+        placed = run.namespace.definitions[self.definition.index]
+        for repository in placed.git_repositories():
+            self.definition.clone_into(repository, run)
+
+
+class TestRunscriptOverlay(_OfDefinition):
+    """See that the steps can be turned into run.sh at all."""
+
+    name = "test-runscript-overlay"
+    summary = "overlay the run script"
+    description = "make run.sh from the definition's steps"
+
+    def run(self, run: Run) -> None:
+        placed = run.namespace.definitions[self.definition.index]
+        if not placed.definition.run_steps:
+            raise TestError(f"{placed.name}: no run steps")
+
+
+class CompressOverlay(Action):
+    """Write the tarball; the secrets go into a second one that is not kept (design §9, Secrets)."""
+
+    name = "compress-overlay"
+    summary = "compress the overlay"
+    description = "write the overlay tarball and keep it with the job"
+
+    def __init__(self, os: str | None) -> None:
+        self.os = os
+        self.stages: list[tuple[int, list[Definition]]] = []
+
+    def plan(self, site: Site) -> Iterable[Action]:
+        self.stages = definitions_of(site)
+        return ()
+
+    def run(self, run: Run) -> None:
+        context, namespace = run.context, run.namespace
+        placed = namespace.definitions
+        stages = [Stage(index=n, definitions=[placed[d.index] for d in given]) for n, given in self.stages]
+        secrets: dict[str, Any] = dict(context.secrets)
+        built = build_overlay(
+            OverlayInput(
+                job_id=context.worker.job_id,
+                results_dir=namespace.results_dir,
+                sh=namespace.shell,
+                distro=self.os or "",
+                environment=test_environment(context.job, context.device, context.worker),
+                secrets={k: str(v) for k, v in secrets.items()},
+                stages=stages,
+                character_delay=context.device.character_delay("test"),
+            ),
+            context.out / f"overlay-{self.level}.tar.gz",
+            context.work / f"overlay-secrets-{self.level}.tar.gz",
+        )
+        namespace.overlay, namespace.overlay_secrets = built.path, built.secrets_path
+        run.log.info(f"overlay: {built.path.name}, {built.files} files, {built.size} bytes")
+        run.results |= {"overlay": built.path.name, "size": built.size}
