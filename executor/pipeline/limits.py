@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from executor.model.timeouts import DEFAULT_SECONDS, parse_timeout
+from executor.model.timeouts import DEFAULT_SECONDS, action_name, parse_timeout
 
 if TYPE_CHECKING:
     from executor.model.device import Device
@@ -13,14 +13,9 @@ if TYPE_CHECKING:
     from executor.pipeline.action import Action
 
 
-def canonical(name: str) -> str:
-    """Names are compared with `_` and `-` treated as equal."""
-    return name.replace("_", "-")
-
-
 def action_limit(action: Action, parent: Action | None, block: Block | None, job: Job, device: Device) -> int:
     """Seconds that `action` may take. The last rule that applies wins."""
-    name = canonical(action.name)
+    name = action_name(action.name)
     limit = action.default_timeout or DEFAULT_SECONDS
     general = job.timeouts.action
     if action.section == "test" and job.timeouts.test is not None:
@@ -39,7 +34,7 @@ def action_limit(action: Action, parent: Action | None, block: Block | None, job
 
 def connection_limit(action: Action, block: Block | None, job: Job, device: Device) -> int:
     """Seconds that one operation on a console may take within `action`."""
-    name = canonical(action.name)
+    name = action_name(action.name)
     limit = DEFAULT_SECONDS
     if job.timeouts.connection is not None:
         limit = job.timeouts.connection
@@ -70,6 +65,6 @@ def _named(block: Block | None, name: str) -> int | None:
     if block is None:
         return None
     for key, value in (block.parameters.get("timeouts") or {}).items():
-        if canonical(key) == name:
+        if action_name(key) == name:
             return parse_timeout(value)
     return None

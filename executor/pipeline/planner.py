@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 from executor.errors import ConfigurationError, JobError, LavaExecError
 from executor.model.launch import Needs
 from executor.model.problem import Problem
-from executor.model.timeouts import parse_skip
-from executor.pipeline.limits import action_limit, attempts, canonical, connection_limit
+from executor.model.timeouts import action_name, parse_skip
+from executor.pipeline.limits import action_limit, attempts, connection_limit
 from executor.pipeline.method import Method, Registry, builtin_registry
 from executor.pipeline.world import IdealWorld, World
 from executor.schema.check import check, convert
@@ -218,7 +218,7 @@ class _Planner:
 
     def _unknown_timeouts(self) -> None:
         """A timeout for a name that is not in the plan is most often a slip."""
-        known = {canonical(a.name) for a in self.result.walk()}
+        known = {action_name(a.name) for a in self.result.walk()}
         for group in ("actions", "connections"):
             for name in getattr(self.job.timeouts, group):
                 if known and name not in known:
