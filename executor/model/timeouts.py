@@ -16,7 +16,6 @@ from executor.errors import JobError
 from executor.model.problem import Path, Problem
 
 DEFAULT_SECONDS = 30  # of an action, and of one operation on a console
-DEFAULT_JOB_SECONDS = 3600  # of a job that sets no limit; today's form requires one
 MAX_SECONDS = 366 * 86400  # longer is a slip of the pen, and would overflow clocks
 
 UNITS = {"days": 86400, "hours": 3600, "minutes": 60, "seconds": 1}
@@ -105,7 +104,7 @@ class JobTimeouts(msgspec.Struct, omit_defaults=True):
     nested below `action` folded in.
     """
 
-    job: int = DEFAULT_JOB_SECONDS
+    job: int | None = None
     action: int | None = None
     test: int | None = None  # default of test blocks
     connection: int | None = None
