@@ -234,8 +234,9 @@ class _Checker:
                 self.add(f"{name} is missing", path, f"{name}: {expected(field.type)}")
         if len(self.problems) == before:
             for cls in reversed(info.cls.__mro__):
-                if "rules" in vars(cls):
-                    self.problems.extend(cls.rules(value, path))
+                rules = vars(cls).get("rules")
+                if rules is not None:
+                    self.problems.extend(rules.__func__(value, path))
 
     def _unknown(self, key: object, path: Path, known: Iterable[str]) -> None:
         self.problems.append(
