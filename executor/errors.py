@@ -63,6 +63,7 @@ class LavaExecError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.place: tuple[str, str, int] | None = None  # (action, level, journal seq) once it has been logged
 
 
 class JobError(LavaExecError):

@@ -49,9 +49,9 @@ class Engine:
             for action in blocks:
                 self._action(action, self.context.deadline)
         except Aborted:
-            self._blame(JobCanceled("the job was canceled, twice"), None)
+            self.outcome = self._blame(JobCanceled("the job was canceled, twice"), None)
         except LavaExecError as error:
-            self._blame(error, None)
+            self.outcome = self._blame(error, None)
         self._finish()
         return self.outcome
 
@@ -93,7 +93,7 @@ class Engine:
         try:
             self._work(action, run)
         except LavaExecError as caught:
-            error = caught
+            error = self._reclass(caught, action)
         except (TimeoutError, Exception) as caught:  # noqa: BLE001 - anything else is converted, nothing is swallowed
             error = self._convert(caught, action, run)
         if error is not None:
@@ -135,6 +135,13 @@ class Engine:
         return kind(
             f"{action.name}: {caught}", f"timeouts.connections.{action.name} sets the limit of one operation"
         )
+
+    def _reclass(self, error: LavaExecError, action: Action) -> LavaExecError:
+        """A program that ran out of time says JobTimeout; whose fault that is, the action knows."""
+        if type(error) is not JobTimeout or error.place is not None:
+            return error
+        kind = timeout_class(action.timeout_error)
+        return error if kind is JobTimeout else kind(error.message, error.hint)
 
     # -- records ------------------------------------------------------------------------------------------------
 
@@ -192,17 +199,12 @@ class Engine:
     def _log(self, level: str, msg: object) -> int:
         return self.context.journal.record(level, msg)
 
-    def _blame(self, error: LavaExecError, action: Action | None) -> None:
-        """Log an error once, where it arose; remember the first one of the attempt that ends the job."""
-        if getattr(error, "_logged", False):
-            self.outcome.error = error
-            self.outcome.action, self.outcome.level, self.outcome.seq = error._where  # type: ignore[attr-defined]
-            return
-        seq = self._log(journal.EXCEPTION, f"{type(error).__name__}: {error.message}")
-        error._logged = True  # type: ignore[attr-defined]
-        error._where = (action.name if action else "", action.level if action else "", seq)  # type: ignore[attr-defined]
-        if action is None:
-            self.outcome = Outcome(error, "", "", seq)
+    def _blame(self, error: LavaExecError, action: Action | None) -> Outcome:
+        """Log an error once, where it arose; how the job would end by it."""
+        if error.place is None:
+            seq = self._log(journal.EXCEPTION, f"{type(error).__name__}: {error.message}")
+            error.place = (action.name if action else "", action.level if action else "", seq)
+        return Outcome(error, *error.place)
 
     # -- the end ------------------------------------------------------------------------------------------------
 
@@ -244,7 +246,8 @@ class Engine:
             first = first or error
         self._started.clear()
         if first is not None and self.outcome.error is None:
-            self._blame(InfrastructureError(f"the job passed, but its cleanup failed: {first.message}"), None)
+            late = InfrastructureError(f"the job passed, but its cleanup failed: {first.message}")
+            self.outcome = self._blame(late, None)
 
     def _finalize(self) -> None:
         if self._finalized:
@@ -252,12 +255,10 @@ class Engine:
         self._finalized = True
         for action in self.plan.actions:
             if action.section == "finalize":
-                outcome = self.outcome
                 try:
                     self._action(action, Deadline.after(max(action.limit, 1)))
                 except LavaExecError as error:
                     self._log(journal.ERROR, f"finalize: {error.message}")
-                self.outcome = outcome
 
 
 def _by_level(run: Run) -> tuple[int, ...]:
