@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from executor.actions.deviceenv import ExportDeviceEnv
 from executor.console.expect import check_patterns
+from executor.console.faults import Fault, KernelFault
 from executor.console.login import Login, log_in
 from executor.errors import JobError
 from executor.model.job import BootParameters
@@ -61,39 +62,44 @@ class LoginAction(Action):
             yield self.problem("auto_login needs both password_prompt and password, or neither")
 
     def run(self, run: Run) -> None:
-        device, given = run.context.device, self.parameters
-        options = given.parameters or {}
-        auto = given.auto_login
-        start = options.get("kernel-start-message", device.constant("kernel-start-message", default=""))
-        console = run.console
-        run.namespace.prompts = list(given.prompts)
-        before = len(console.faults)
-        matched = log_in(
-            console,
-            Login(
-                prompts=list(given.prompts),
-                kernel_start=str(start or ""),
-                login_prompt=auto.login_prompt if auto else "",
-                username=auto.username if auto else "",
-                password_prompt=(auto.password_prompt or "") if auto else "",
-                password=(auto.password or "") if auto else "",
-                commands=list(auto.login_commands or []) if auto else [],
-            ),
-            run.deadline,
-            log=run.log,
+        namespace, console = run.namespace, run.console
+        namespace.prompts = list(self.parameters.prompts)
+        seen = len(console.faults)
+        try:
+            matched = log_in(console, self._login(run), run.deadline, log=run.log)
+        except KernelFault:
+            self._book(run, console.faults[seen:], "fail")
+            raise
+        self._book(run, console.faults[seen:], "pass")
+        run.results["success"] = f"matched prompt {matched!r}"
+
+    def _login(self, run: Run) -> Login:
+        given, auto = self.parameters, self.parameters.auto_login
+        start = given.parameters.get("kernel-start-message")
+        if start is None:
+            start = run.context.device.constant("kernel-start-message", default="")
+        return Login(
+            prompts=list(given.prompts),
+            kernel_start=str(start),
+            login_prompt=auto.login_prompt if auto else "",
+            username=auto.username if auto else "",
+            password_prompt=(auto.password_prompt or "") if auto else "",
+            password=(auto.password or "") if auto else "",
+            commands=list(auto.login_commands or []) if auto else [],
+            ignore_kernel_messages=given.ignore_kernel_messages,
+            failure_message=given.failure_message or "",
         )
-        faults = console.faults[before:]
+
+    def _book(self, run: Run, faults: Sequence[Fault], result: str) -> None:
+        """The record that tells what the kernel complained about (spec: action-pipeline §6)."""
         run.log.result(
             definition="lava",
             case="kernel-messages",
-            result="pass",
-            namespace=run.action.namespace,
-            extra=[{"kind": f.kind, "message": f.message} for f in faults] or None,
-            level=run.action.level,
+            result=result,
+            level=self.level,
+            namespace=self.namespace,
+            extra=[{"kind": str(f.kind), "message": f.message} for f in faults] or None,
         )
-        run.results["success"] = f"matched prompt {matched!r}"
-        for fault in faults:
-            run.results.setdefault(fault.kind, []).append(fault.message)
 
 
 class ExpectShell(Action):

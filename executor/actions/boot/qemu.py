@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, cast
 
 from executor.actions import proc
+from executor.actions.image.copy import drive_file
 from executor.actions.shell import shell_tail
 from executor.console.ports import ProcessPort
 from executor.console.reader import Console
@@ -38,7 +39,7 @@ _MEMORY = re.compile(r"^(?:size=)?(\d+)([MmGg]?)")
 _RUNNER_MIB = 256  # what QEMU itself takes beyond the guest's memory, with room
 
 
-class QemuParameters(BootParameters):
+class QemuParameters(BootParameters, kw_only=True):
     """`method: qemu`"""
 
     docker: dict[str, Any] | None = None
@@ -156,11 +157,12 @@ class ExecuteQemu(Action):
         console = Console(
             ProcessPort(argv),
             run.context.journal,
-            recording=run.context.out / f"console-{namespace.name}.raw",
-            namespace=namespace.name,
             name="qemu",
+            namespace=namespace.name,
+            recording=run.context.out / f"console-{namespace.name}-{namespace.boots}.raw",
             search_window=int(run.context.device.constant("spawn_maxread", default=4092)) * 2,
         )
+        console.character_delay = run.context.device.character_delay("boot") / 1000
         console.start()
         namespace.console = console
         namespace.boots += 1
@@ -218,22 +220,15 @@ class ExecuteQemu(Action):
 
 
 def image_arguments(artifact: Artifact, artifacts: dict[str, Artifact]) -> list[str]:
-    """`image_arg` with each `{label}` replaced by its path.
-
-    A qcow2 overlay stands in for a raw image without the guest or the job knowing: under `format=raw` the raw driver is
-    put on top of the qcow2 driver, which QEMU spells `file.driver=qcow2,file.file.filename=…` (design §9).
-    """
+    """`image_arg` with each `{label}` replaced by its path; what stands after `file=` fits the drive's format."""
     words = []
     for word in shlex.split(artifact.image_arg):
         for label, other in artifacts.items():
             token = f"{{{label}}}"
-            if token not in word:
-                continue
-            path = str(other.path).replace(",", ",,")
-            if other.format == "qcow2" and "format=raw" in word and f"file={token}" in word:
-                stacked = f"file.driver=qcow2,file.file.driver=file,file.file.filename={path}"
-                word = word.replace(f"file={token}", stacked)
-            word = word.replace(token, path)
+            if f"file={token}" in word:
+                wanted = "raw" if "format=raw" in word else other.format
+                word = word.replace(f"file={token}", "file=" + drive_file(other.path, other.format or "raw", wanted))
+            word = word.replace(token, str(other.path))
         words.append(word)
     return words
 

@@ -15,7 +15,7 @@ from msgspec import Meta
 from executor.actions.deviceenv import DeployDeviceEnv
 from executor.actions.download import DownloadRetry
 from executor.actions.guest import ApplyOverlayGuest
-from executor.actions.image.copy import make_overlay
+from executor.actions.image.copy import overlay
 from executor.actions.image.identify import identify
 from executor.actions.overlay import LavaOverlay
 from executor.errors import ConfigurationError, JobError
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 _READ_ONLY = re.compile(r"(^|\s)--?(kernel|initrd|dtb|bios|L)\s+\S*\{%s\}")
 
 
-class TmpfsParameters(DeployParameters):
+class TmpfsParameters(DeployParameters, kw_only=True):
     """`to: tmpfs`"""
 
     images: Annotated[
@@ -79,16 +79,16 @@ class DeployImages(Action):
         return Needs(mounts=frozenset({"cache", "work"}), tools=frozenset({"qemu-img"}))
 
     def plan(self, site: Site) -> Iterable[Action]:
-        overlay = any(test.stage >= 0 for test in site.tests)
+        tested = any(test.stage >= 0 for test in site.tests)
         images = self.parameters.images
-        if overlay:
+        if tested:
             yield LavaOverlay(self.parameters.os)
             yield DeployDeviceEnv()
         if self.parameters.uefi is not None:
             yield DownloadRetry("uefi", self.parameters.uefi)
         for label, resource in images.items():
             yield DownloadRetry(label, resource)
-        if not overlay:
+        if not tested:
             return
         if any(brings_overlay(resource) for resource in images.values()):
             return
@@ -128,7 +128,7 @@ def _own(run: Run, artifact: Artifact) -> Artifact:
         if artifact.compression:
             raise JobError(f"{artifact.label}: still compressed with {artifact.compression}")
     target = run.context.work / f"{artifact.label}-{run.action.level}.qcow2"
-    make_overlay(artifact.path, kind, target, deadline=run.deadline)
+    overlay(artifact.path, kind, target, deadline=run.deadline, log=run.log.output)
     run.log.debug(f"{artifact.label}: {target.name} on top of the cached {kind} image, nothing copied")
     artifact.path, artifact.format, artifact.shared = target, "qcow2", False
     return artifact

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from executor.pipeline.run import Run
 
 
-class ShellParameters(BlockParameters):
+class ShellParameters(BlockParameters, kw_only=True):
     """`definitions`"""
 
     definitions: Annotated[list[dict[str, Any]], Meta(min_length=1, description="test definitions, run in order")]
