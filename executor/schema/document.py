@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The top level of a job file as a typed struct: the one place where its keys and their rules stand.
+
+Blocks are typed by their methods; `timeouts` of the document is read by `executor.model.timeouts`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from executor.model.parameters import Flag, Scalar, Text, TimeoutValue
+from executor.model.problem import Path, Problem
+from executor.schema.check import nearest
+
+Name = Annotated[str, Meta(min_length=1, max_length=200)]
+Variable = Annotated[
+    str,
+    Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", extra={"expected": "a name of letters, digits and _"}),
+]
+
+# Context keys of the field (spec: job-format §10). Templates may know more, so another key is no fault.
+_CONTEXT = """
+arch machine cpu memory model netdevice serial vga monitor no_kvm no_network extra_options boot_root
+boot_console guestfs_size guestfs_interface guestfs_driveid
+booti_kernel_addr booti_ramdisk_addr booti_dtb_addr bootm_kernel_addr bootm_ramdisk_addr bootm_dtb_addr
+bootz_kernel_addr bootz_ramdisk_addr bootz_dtb_addr
+console_device kernel_loglevel custom_kernel_args extra_kernel_args extra_nfsroot_args kernel_start_message
+bootloader_prompt menu_interrupt_prompt mustang_menu_list tftp_mac_address uboot_altbank
+uboot_needs_interrupt uboot_extra_error_message failure_retry boot_retry deploy_character_delay
+boot_character_delay test_character_delay lava_test_results_dir
+"""
+CONTEXT_KEYS = frozenset(_CONTEXT.split())
+
+
+class Visibility(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """Who may see the job: members of these groups."""
+
+    group: Annotated[list[Text], Meta(min_length=1)]
+
+
+class _Closed(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Base: other keys are refused."""
+
+
+class Criteria(_Closed):
+    """When to tell."""
+
+    status: Literal["all", "finished", "running", "complete", "canceled", "incomplete"]
+    type: Literal["regression", "progression"] | None = None
+    dependency_query: str | None = None
+
+
+class Address(_Closed):
+    """Where to tell it."""
+
+    method: Literal["email", "irc"]
+    user: str | None = None
+    email: str | None = None
+    handle: str | None = None
+    server: str | None = None
+
+
+class Recipient(_Closed):
+    """One addressee."""
+
+    to: Address
+
+
+class Callback(_Closed):
+    """An HTTP request when the job ends."""
+
+    url: Text
+    method: Literal["GET", "POST"] = "GET"
+    token: str | None = None
+    header: str | None = None
+    dataset: Literal["minimal", "logs", "results", "all"] = "minimal"
+    content_type: Literal["json", "urlencoded"] = msgspec.field(default="urlencoded", name="content-type")
+
+
+class Compare(_Closed):
+    """What to compare with."""
+
+    query: dict[str, Any] | None = None
+    blacklist: list[str] = []
+
+
+class Notify(_Closed):
+    """Who is told of the job's end (spec: job-format §11)."""
+
+    criteria: Criteria
+    verbosity: Literal["verbose", "quiet", "status-only"] = "quiet"
+    recipients: list[Recipient] = []
+    callback: Callback | None = None
+    callbacks: list[Callback] = []
+    compare: Compare | None = None
+
+    @staticmethod
+    def rules(data: dict[str, Any], path: Path) -> Iterator[Problem]:
+        if "callback" in data and "callbacks" in data:
+            yield Problem("callback and callbacks exclude each other", path=(*path, "callback"))
+
+
+class Xnbd(_Closed):
+    """`lava-xnbd`: a port for the NBD server (spec: job-format §9)."""
+
+    port: Literal["auto"] | Annotated[int, Meta(ge=1, le=65535)]
+
+
+class RoleDocument(_Closed):
+    """A role of a multinode submission (spec: multinode §1)."""
+
+    count: Annotated[int | None, Meta(description="jobs of this role; 1 by default")] = None
+    device_type: Name | None = None
+    connection: Annotated[Text | None, Meta(description="such as ssh: no device of its own")] = None
+    host_role: Annotated[str | None, Meta(description="whose device a connection shares")] = None
+    expect_role: Annotated[str | None, Meta(description="who sends the start signal")] = None
+    request: Annotated[Literal["lava-start"] | None, Meta(description="start when told so")] = None
+    essential: Annotated[Flag, Meta(description="the group ends when a job of this role fails")] = None
+    timeout: Annotated[TimeoutValue | None, Meta(description="how long to wait for the start signal")] = None
+    tags: list[Text] = []
+    context: dict[str, Any] = {}
+    environment: dict[Variable, Any] = {}
+    device: str | None = None
+    worker: str | None = None
+
+
+class MultinodeDocument(_Closed):
+    """`lava-multinode` of a submission."""
+
+    roles: Annotated[dict[Text, RoleDocument], Meta(min_length=1)]
+    timeout: Annotated[TimeoutValue | None, Meta(description="of each call of a test")] = None
+
+
+class MemberDocument(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """`lava-multinode` of one job of a group; further keys are copies from its role."""
+
+    role: Text
+    target_group: Text
+    group_size: Annotated[int, Meta(ge=1)] = 1
+    sub_id: Annotated[int, Meta(ge=0)] = 0
+    roles: dict[str, str] = {}
+    request: str | None = None
+    expect_role: str | None = None
+    essential: Flag = None
+    timeout: TimeoutValue | None = None
+
+
+class JobDocument(_Closed):
+    """A job (spec: job-format §1)."""
+
+    job_name: Name
+    actions: Annotated[list[Any], Meta(description="blocks, each a map with one key, in order of execution")]
+    device_type: Annotated[Name | None, Meta(description="which devices can run it")] = None
+    timeouts: Annotated[
+        dict[str, Any], Meta(description="job, action, test, connection, actions, connections, queue")
+    ] = {}
+    visibility: Literal["public", "personal"] | Visibility = "public"
+    priority: Literal["low", "medium", "high"] | Annotated[int, Meta(ge=0, le=100)] = "medium"
+    context: Annotated[
+        dict[Text, Scalar | list[Any] | dict[str, Any]],
+        Meta(description="variables of the device type's template"),
+    ] = {}
+    environment: Annotated[
+        dict[Variable, Scalar | list[Any] | dict[Any, Any]], Meta(description="exported in the test shell")
+    ] = {}
+    secrets: Annotated[
+        dict[Variable, str | int | float], Meta(description="for the tests; masked wherever they would show")
+    ] = {}
+    metadata: Annotated[dict[str | int, Any], Meta(description="stored with the job, not interpreted")] = {}
+    tags: Annotated[list[Text], Meta(description="the device must have all of them")] = []
+    notify: Notify | None = None
+    protocols: Annotated[dict[str, Any], Meta(description="lava-multinode, lava-xnbd")] = {}
+    device: Annotated[Text | None, Meta(description="this device and no other")] = None
+    worker: Annotated[Text | None, Meta(description="a device of this worker")] = None
+    reboot_to_fastboot: bool = True
+    compatibility: Annotated[int, Meta(ge=0, description="level that the executor must have")] = 0
+    target: Annotated[Text | None, Meta(description="old: the device's name, in jobs of a group")] = None
+    connection: Annotated[Any, Meta(description="found in jobs of a group, ignored")] = None
+    host_role: Annotated[Any, Meta(description="found in jobs of a group, ignored")] = None
+    role: Annotated[Any, Meta(description="found in jobs of a group, ignored")] = None
+    target_group: Annotated[Any, Meta(description="found in jobs of a group, ignored")] = None
+    group_size: Annotated[Any, Meta(description="found in jobs of a group, ignored")] = None
+    sub_id: Annotated[Any, Meta(description="found in jobs of a group, ignored")] = None
+    essential: Annotated[Any, Meta(description="found in jobs of a group, ignored")] = None
+    roles: Annotated[Any, Meta(description="found in jobs of a group, ignored")] = None
+
+    @staticmethod
+    def rules(data: dict[str, Any], path: Path) -> Iterator[Problem]:
+        for key in data.get("context", {}):
+            near = "" if key in CONTEXT_KEYS else nearest(key, CONTEXT_KEYS)
+            if near and _alike(str(key), near):
+                yield Problem(
+                    f"context key {key!r} is not one that is known",
+                    path=(*path, "context", key),
+                    near=near,
+                    severity="warning",
+                )
+
+
+def _alike(word: str, known: str) -> bool:
+    """Whether a slip of the pen is likely, and not just another variable of a template."""
+    squeezed = re.sub(r"[-_]", "", word.lower()), re.sub(r"[-_]", "", known.lower())
+    return squeezed[0] == squeezed[1] or sorted(squeezed[0]) == sorted(squeezed[1])
