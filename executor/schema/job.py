@@ -15,6 +15,7 @@ import msgspec
 from executor.model.job import PRIORITIES, Block, Job
 from executor.model.parameters import BlockParameters
 from executor.model.problem import Path, Problem
+from executor.model.testblocks import TestItems
 from executor.model.timeouts import JobTimeouts, action_name, read_timeout
 from executor.schema.blocks import read_blocks
 from executor.schema.check import check, shown
@@ -173,6 +174,8 @@ class _Reader:
             found = check(BlockParameters, common, block.path, strict=self.strict)
             self.problems += found
             _drop(block.parameters, found, block.path)
+            if block.section == "test":
+                self.problems += check(TestItems, block.parameters, block.path, strict=self.strict)
         blocks, tests = [], 0
         for index, item in enumerate(items):
             tests += item.section == "test"
