@@ -20,7 +20,8 @@ FORMATS = ("Lava-Test Test Definition 1.0", "Lava-Test-Shell Test Definition 1.0
 SuiteName = Annotated[
     str, Meta(pattern=r"^[-_a-zA-Z0-9.]+$", extra={"expected": "letters, digits, '-', '_' and '.'"})
 ]
-Verdict = Literal["pass", "fail", "skip", "unknown"]
+VERDICTS = ("pass", "fail", "skip", "unknown")
+Fixups = Annotated[dict[str, str], Meta(description="raw result → pass, fail, skip or unknown")]
 Expression = Annotated[str, Meta(min_length=1, extra={"expected": "a regular expression"})]
 Step = str | None
 
@@ -40,6 +41,18 @@ def bad_expression(text: str) -> str:
     except (re.error, OverflowError, RecursionError) as error:
         return str(error)
     return ""
+
+
+def _fixups(data: dict[str, Any], path: Path) -> Iterator[Problem]:
+    """A fix-up to something that is no result is of no use, but jobs of the field have it."""
+    for raw, result in data.get("fixupdict", {}).items():
+        if result not in VERDICTS:
+            yield Problem(
+                f"{result!r} is no result",
+                path=(*path, "fixupdict", raw),
+                expected="pass, fail, skip or unknown",
+                severity="warning",
+            )
 
 
 class Metadata(_Open):
@@ -71,12 +84,13 @@ class Parse(_Open):
     """`parse` of a test definition: results from plain output."""
 
     pattern: Expression | None = None
-    fixupdict: dict[str, Verdict] = {}
+    fixupdict: Fixups = {}
 
     @staticmethod
     def rules(data: dict[str, Any], path: Path) -> Iterator[Problem]:
         if reason := bad_expression(data.get("pattern") or ""):
             yield Problem(f"pattern is no regular expression: {reason}", path=(*path, "pattern"))
+        yield from _fixups(data, path)
 
 
 class InlineDefinition(_Open):
@@ -162,7 +176,7 @@ class Monitor(_Closed):
     start: Expression
     end: Expression
     pattern: Annotated[Expression, Meta(description="groups test_case_id, result, measurement, units")]
-    fixupdict: dict[str, Verdict] = {}
+    fixupdict: Fixups = {}
     expected: list[Text] = []
 
     @staticmethod
@@ -170,6 +184,7 @@ class Monitor(_Closed):
         for key in ("start", "end", "pattern"):
             if reason := bad_expression(data[key]):
                 yield Problem(f"{key} is no regular expression: {reason}", path=(*path, key))
+        yield from _fixups(data, path)
 
 
 class Success(_Closed):
