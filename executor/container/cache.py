@@ -1,0 +1,330 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Artefacts for jobs: fetched once, checked, decompressed once, then shared by every job that asks again.
+
+An answer is always right for its moment: a URL is revalidated with its server each time, a local file by its
+identity, and a checksum in the job is compared with the bytes as they were downloaded (spec: job-format §4).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+from executor.container import local
+from executor.container.cancel import Cancellation
+from executor.container.store import Meta, Store, UrlEntry, identity
+from executor.container.web import SCHEMES, Download, Validators, display
+from executor.errors import InfrastructureError, JobError
+from executor.model.deadline import Deadline
+from executor.model.doorbell import Fetch
+
+Report = Callable[[str, int, int], None]  # stage, done, total in bytes
+SUMS = ("md5", "sha256", "sha512")
+_REPORT_EVERY = 0.25  # seconds
+_DECOMPRESSED_AT_MOST = 64 << 30
+_METHODS = ("gz", "bz2", "xz", "zstd", "lz4", "zip")
+
+
+class Got(msgspec.Struct):
+    """What a fetch came to. `key` names the object to use, `sha256` is of the bytes as downloaded."""
+
+    key: str
+    sha256: str
+    size: int
+    transferred_size: int
+    downloaded: int = 0
+    decompressed: int = 0
+
+
+class Access(msgspec.Struct, frozen=True):
+    """What one job may reach beside http and https: directories and single files of this host."""
+
+    directories: tuple[Path, ...] = ()
+    files: tuple[Path, ...] = ()
+
+
+class Cache:
+    """Thread-safe. `verify`: CA bundle for https, or True for the default one."""
+
+    def __init__(self, store: Store, *, verify: str | bool = True) -> None:
+        self.store = store
+        self._verify = verify
+
+    def fetch(
+        self,
+        fetch: Fetch,
+        access: Access,
+        *,
+        deadline: Deadline,
+        report: Report = lambda stage, done, total: None,
+        cancellation: Cancellation | None = None,
+    ) -> Got:
+        """Have the artefact in the cache, in the form asked for.
+
+        Raises JobError (wrong checksum, wrong data, not allowed, too large), InfrastructureError (server,
+        network, disk), InfrastructureTimeout, JobCanceled.
+        """
+        work = _Work(
+            fetch, deadline, cancellation or Cancellation(), _Reporter(report), fetch.compression or ""
+        )
+        if work.method and work.method not in _METHODS:
+            raise JobError(f"unknown compression {work.method!r}", f"Known: {', '.join(_METHODS)}.")
+        scheme = fetch.url.partition(":")[0].lower()
+        with self.store.lock(fetch.url, deadline, work.cancellation):
+            if scheme in SCHEMES:
+                got = self._web(work)
+            elif scheme == "file":
+                got = self._local(work, access)
+            else:
+                raise JobError(
+                    f"no way to download {display(fetch.url)!r}", "URL schemes that work: file, http, https."
+                )
+            if work.method and not got.key.endswith(f"-{work.method}"):
+                got = self._unpacked(work, got)
+        self.store.touch(got.key)
+        return got
+
+    # -- http and https
+
+    def _web(self, work: _Work) -> Got:
+        fetch = work.fetch
+        wanted = fetch.sha256sum.lower()
+        if wanted and (got := self._have(work, wanted)) is not None:
+            return got  # these bytes and no others will do: no need to ask
+        entry = self.store.url(fetch.url)
+        if entry is not None and self.store.meta(entry.sha256) is None:
+            entry = None
+        known = Validators(entry.etag, entry.modified) if entry is not None else None
+        with Download(
+            fetch.url,
+            headers=fetch.headers,
+            known=known,
+            deadline=work.deadline,
+            cancellation=work.cancellation,
+            verify=self._verify,
+        ) as download:
+            if download.unchanged and entry is not None and (got := self._have(work, entry.sha256)):
+                return got
+            if download.unchanged:
+                raise InfrastructureError(
+                    f"{display(fetch.url)} was lost from the cache while it was asked for"
+                )
+            return self._download(work, download)
+
+    def _download(self, work: _Work, download: Download) -> Got:
+        fetch = work.fetch
+        work.check_size(download.total)
+        self.store.make_room(download.total)
+        with self.store.incoming() as part, self.store.incoming() as unpacked:
+            with part.open("xb") as file:
+                source = _Tee(work, download, file)
+                made = self._unpack(work, source, unpacked) if work.method else 0
+                source.drain()
+            sums = source.sums()
+            work.compare(sums)
+            self._add(part, Meta(sums["sha256"], sums["sha256"], source.taken, source.taken), sums)
+            validators = download.validators
+            self.store.set_url(fetch.url, UrlEntry(sums["sha256"], validators.etag, validators.modified))
+            got = Got(
+                sums["sha256"], sums["sha256"], source.taken, source.taken, downloaded=download.received
+            )
+            if work.method:
+                got = self._add_unpacked(work, got, unpacked, made)
+            return got
+
+    # -- local files
+
+    def _local(self, work: _Work, access: Access) -> Got:
+        path = local.resolve(work.fetch.url, access.directories, access.files)
+        file, seen = local.open_file(path)
+        with file:
+            work.check_size(seen.st_size)
+            sha256 = self.store.file(path, seen)
+            if sha256 and (got := self._have(work, sha256)) is not None:
+                return got
+            self.store.make_room(seen.st_blocks * 512)
+            with self.store.incoming() as part:
+                try:
+                    how = local.take(file, seen, part)
+                except OSError as error:
+                    raise InfrastructureError(f"{path} cannot be copied: {error.strerror}") from None
+                with part.open("rb", buffering=0) as taken:
+                    sums = local.hash_file(
+                        taken,
+                        work.sums,
+                        work.deadline,
+                        work.cancellation,
+                        lambda done: work.reporter("download", done, seen.st_size),
+                    )
+                if identity(os.fstat(file.fileno())) != identity(seen):
+                    raise InfrastructureError(
+                        f"{path} was written to while it was read", "Start the job when the file is complete."
+                    )
+                work.compare(sums)
+                meta = Meta(sums["sha256"], sums["sha256"], seen.st_size, seen.st_size)
+                if how == "link":
+                    meta.linked = identity(seen)
+                self._add(part, meta, sums)
+            self.store.set_file(path, seen, sums["sha256"])
+        return Got(sums["sha256"], sums["sha256"], seen.st_size, seen.st_size)
+
+    # -- what both share
+
+    def _have(self, work: _Work, sha256: str) -> Got | None:
+        """The wanted form, or at least the downloaded one, from the cache; checksums compared."""
+        original = self.store.meta(sha256)
+        unpacked = self.store.meta(f"{sha256}-{work.method}") if work.method else None
+        meta = unpacked or original
+        if meta is None:
+            return None
+        if original is not None:
+            work.compare(self._sums(work, original))
+        elif set(work.sums) > {"sha256"}:
+            return None  # other sums were asked for than are known
+        else:
+            work.compare({"sha256": sha256})
+        self.store.touch(sha256)
+        return Got(meta.key, sha256, meta.size, meta.transferred or meta.size)
+
+    def _sums(self, work: _Work, meta: Meta) -> dict[str, str]:
+        """Those that are asked for; computed once for each object."""
+        known = {"sha256": meta.sha256, "md5": meta.md5, "sha512": meta.sha512}
+        missing = [name for name in work.sums if not known[name]]
+        if missing:
+            with self.store.path(meta.key).open("rb", buffering=0) as file:
+                known |= local.hash_file(file, missing, work.deadline, work.cancellation)
+            meta.md5, meta.sha512 = known["md5"], known["sha512"]
+            self.store.save(meta)
+        return known
+
+    def _add(self, part: Path, meta: Meta, sums: dict[str, str]) -> None:
+        meta.md5, meta.sha512 = sums.get("md5", ""), sums.get("sha512", "")
+        self.store.add(part, meta)
+
+    def _unpacked(self, work: _Work, got: Got) -> Got:
+        """The decompressed form of an object that is in the cache."""
+        with self.store.incoming() as target:
+            made = self._unpack(work, self.store.path(got.sha256), target)
+            return self._add_unpacked(work, got, target, made)
+
+    def _unpack(self, work: _Work, source: Path | _Tee, target: Path) -> int:
+        from executor.actions.image.compress import Limits, decompress
+
+        total = source.stat().st_size if isinstance(source, Path) else source.total
+        most = min(work.fetch.max_bytes or _DECOMPRESSED_AT_MOST, _DECOMPRESSED_AT_MOST)
+        try:
+            done = decompress(
+                source,
+                target,
+                work.method,
+                deadline=work.deadline,
+                progress=lambda taken, made: work.tick("decompress", taken, total),
+                limits=Limits(size=most),
+                name=work.fetch.url.rpartition("/")[2][:100] or work.fetch.label,
+            )
+        except JobError:
+            if isinstance(source, _Tee):
+                # Broken on the way? Then the checksum is what to tell.
+                source.drain()
+                work.compare(source.sums())
+            raise
+        return done.bytes_out
+
+    def _add_unpacked(self, work: _Work, got: Got, target: Path, made: int) -> Got:
+        key = f"{got.sha256}-{work.method}"
+        self.store.add(target, Meta(key, got.sha256, made, got.transferred_size))
+        return msgspec.structs.replace(got, key=key, size=made, decompressed=made)
+
+
+class _Work:
+    """One fetch under way."""
+
+    def __init__(
+        self, fetch: Fetch, deadline: Deadline, cancellation: Cancellation, reporter: _Reporter, method: str
+    ) -> None:
+        self.fetch = fetch
+        self.deadline = deadline
+        self.cancellation = cancellation
+        self.reporter = reporter
+        self.method = method
+        self.wanted = {"md5": fetch.md5sum, "sha256": fetch.sha256sum, "sha512": fetch.sha512sum}
+        self.sums = [name for name in SUMS if self.wanted[name] or name == "sha256"]
+
+    def tick(self, stage: str, done: int, total: int) -> None:
+        self.cancellation.check()
+        self.reporter(stage, done, total)
+
+    def check_size(self, size: int) -> None:
+        most = self.fetch.max_bytes
+        if most and size > most:
+            raise JobError(
+                f"{display(self.fetch.url)} has {size} bytes, more than the {most} that a job may download",
+                "An admin sets the limit with `download_bytes`.",
+            )
+
+    def compare(self, sums: dict[str, str]) -> None:
+        for name, wanted in self.wanted.items():
+            if wanted and sums[name] != wanted.strip().lower():
+                where = display(self.fetch.url)
+                raise JobError(
+                    f"the {name} checksum of {where} is {sums[name]}, the job says {wanted}",
+                    "Either the file has changed, then correct the job, or it is damaged.",
+                )
+
+
+class _Tee:
+    """A download that is stored and hashed while something else reads it."""
+
+    def __init__(self, work: _Work, download: Download, file: BinaryIO) -> None:
+        self.total = download.total
+        self.taken = 0
+        self._work = work
+        self._download = download
+        self._file = file
+        self._hashes = {name: hashlib.new(name, usedforsecurity=False) for name in work.sums}
+
+    def read(self, size: int, /) -> bytes:
+        chunk = self._download.read(size)
+        if chunk:
+            for value in self._hashes.values():
+                value.update(chunk)
+            try:
+                self._file.write(chunk)
+            except OSError as error:
+                raise InfrastructureError(f"the cache cannot be written: {error.strerror}") from None
+            self.taken += len(chunk)
+            self._work.check_size(self.taken)
+            self._work.tick("download", self.taken, self.total)
+        return chunk
+
+    def drain(self) -> None:
+        """Read what nobody wanted, up to the end."""
+        while self.read(1 << 18):
+            pass
+        try:
+            self._file.flush()
+        except OSError as error:
+            raise InfrastructureError(f"the cache cannot be written: {error.strerror}") from None
+
+    def sums(self) -> dict[str, str]:
+        return {name: value.hexdigest() for name, value in self._hashes.items()}
+
+
+class _Reporter:
+    """Tells now and then, and always the end of a stage."""
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+        self._last = 0.0
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        if now - self._last >= _REPORT_EVERY or (total and done >= total):
+            self._last = now
+            self._report(stage, done, total)
