@@ -149,9 +149,7 @@ class _Builder:
 
     def _open(self, value: dict[Any, Any] | list[Any], event: Any, kind: str) -> None:
         if event.tag not in (None, "!", _TAG + kind):
-            raise _Refused(
-                f"the tag {event.tag} is not supported", event.start_mark, "use plain maps, lists and text"
-            )
+            raise _no_tag(event)
         if len(self.stack) >= MAX_DEPTH:
             raise _Refused(f"nested deeper than {MAX_DEPTH} levels", event.start_mark)
         if self.stack and isinstance(self.stack[-1].value, dict) and self.stack[-1].key is _NONE:
@@ -185,7 +183,9 @@ class _Builder:
     def _alias(self, event: Any) -> None:
         if event.anchor not in self.anchors:
             raise _Refused(
-                f"the alias *{event.anchor} has no anchor &{event.anchor} before it", event.start_mark
+                f"the alias *{event.anchor} has no anchor &{event.anchor} before it",
+                event.start_mark,
+                "text that begins with * must stand in quotes",
             )
         value = self.anchors[event.anchor]
         if value is _OPEN:
@@ -291,9 +291,7 @@ class _Builder:
             )
         construct = _CONSTRUCT.get(tag)
         if construct is None:
-            raise _Refused(
-                f"the tag {tag} is not supported", event.start_mark, "use plain maps, lists and text"
-            )
+            raise _no_tag(event)
         try:
             value = construct(self.loader, yaml.ScalarNode(tag, text))
         except (ValueError, KeyError, ArithmeticError, yaml.YAMLError):
@@ -350,7 +348,7 @@ def _advice(what: str, offending: str, error: yaml.MarkedYAMLError, line: int) -
         return "put text that contains ': ' in quotes, or mend the indentation of this line or the one above"
     if "cannot start any token" in what:
         return "text that begins with % @ or ` must stand in quotes"
-    if "undefined alias" in what or "while scanning an alias" in str(error.context):
+    if "while scanning an alias" in str(error.context):
         return "text that begins with * must stand in quotes"
     if "while scanning a quoted scalar" in str(error.context) or "end of stream" in what:
         start = error.context_mark.line + 1 if error.context_mark is not None else line + 1
