@@ -23,22 +23,8 @@ from typing import Any
 from executor.errors import ConfigurationError
 from executor.master.configs import PLACEHOLDER, ConfigFile, Device
 from executor.model.problem import Path as Place
+from executor.schema.document import CONTEXT_KEYS
 
-# Names that a job's context may set (spec: job-format §10).
-CONTEXT_NAMES = frozenset(
-    {
-        *("arch", "machine", "cpu", "memory", "model", "netdevice", "serial", "vga", "monitor", "no_kvm"),
-        *("no_network", "extra_options", "boot_root", "boot_console"),
-        *("guestfs_size", "guestfs_interface", "guestfs_driveid"),
-        *(f"boot{kind}_{image}_addr" for kind in "imz" for image in ("kernel", "ramdisk", "dtb")),
-        *("console_device", "kernel_loglevel", "custom_kernel_args", "extra_kernel_args"),
-        *("extra_nfsroot_args", "kernel_start_message"),
-        *("bootloader_prompt", "menu_interrupt_prompt", "mustang_menu_list", "tftp_mac_address"),
-        *("uboot_altbank", "uboot_needs_interrupt", "uboot_extra_error_message"),
-        *("failure_retry", "boot_retry", "lava_test_results_dir"),
-        *(f"{phase}_character_delay" for phase in ("deploy", "boot", "test")),
-    }
-)
 MAX_TEXT = 64 << 10  # characters of one text after replacement
 MAX_DEPTH = 100
 
@@ -49,7 +35,7 @@ def render(device: Device, context: Mapping[str, Any]) -> dict[str, Any]:
     """The device for one job (spec: device-config). Raises ConfigurationError when its files are at fault."""
     if device.problem:
         raise ConfigurationError(f"the configuration of device {device.name} is wrong: {device.problem}")
-    given = {name: value for name, value in context.items() if name in CONTEXT_NAMES}
+    given = {name: value for name, value in context.items() if name in CONTEXT_KEYS}
     first = _variables(device, given)
     extra: dict[str, Any] = {}
     merged: dict[str, Any] = {}

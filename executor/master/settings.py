@@ -9,8 +9,9 @@ from typing import Annotated, Any
 import msgspec
 
 from executor.errors import ConfigurationError
+from executor.model.problem import Problem
 from executor.model.worker import Limits
-from executor.schema.check import check
+from executor.schema.check import check, nearest
 from executor.schema.loader import load_yaml
 from executor.wire.messages import DEFAULT_ADDRESS
 
@@ -57,7 +58,7 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     workers: dict[str, WorkerSettings] = {}
     environment: dict[str, str] = {}  # as workers' environment, for all of them
     dispatcher: dict[str, Any] = {}
-    strict: bool = False  # refuse jobs for warnings too
+    strict: bool = False  # refuse jobs whose timeouts are longer than the job's own
 
     def user(self, name: str) -> UserLimits:
         """The limits of a user."""
@@ -73,6 +74,19 @@ class Settings(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
         )
 
 
+def _unknown_limits(data: Any) -> list[Problem]:
+    """`limits` is a struct that other parts share and that takes unknown names; a slip of the pen is told
+    here.
+    """
+    given = data.get("limits") if isinstance(data, dict) else None
+    known = Limits.__struct_fields__
+    return [
+        Problem(f"unknown key {name!r}", "Configuration", ("limits", name), near=nearest(name, known))
+        for name in (given if isinstance(given, dict) else ())
+        if name not in known
+    ]
+
+
 def load_settings(path: Path | None) -> Settings:
     """Read master.yaml; a missing file means all defaults. Raises ConfigurationError naming the place."""
     if path is None or not path.exists():
@@ -81,12 +95,11 @@ def load_settings(path: Path | None) -> Settings:
     for problem in document.problems:
         if problem.severity == "error":
             raise ConfigurationError(f"{problem.where}: {problem.message}", problem.hint)
-    try:
-        settings = msgspec.convert(document.data or {}, Settings)
-    except msgspec.ValidationError as error:
-        raise ConfigurationError(
-            f"{path}: {error}", "docs/reference lists what master.yaml may hold."
-        ) from None
+    faults = [*check(Settings, document.data or {}), *_unknown_limits(document.data)]
+    for problem in map(document.locate, faults):
+        near = f", did you mean {problem.near!r}?" if problem.near else ""
+        raise ConfigurationError(f"{problem.where}: {problem.message}{near}", problem.hint)
+    settings = msgspec.convert(document.data or {}, Settings)
     for directory in settings.file_urls:
         if not directory.startswith("/"):
             raise ConfigurationError(f"{path}: file_urls: {directory!r} is not an absolute path")

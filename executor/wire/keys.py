@@ -233,6 +233,10 @@ class Keyring:
         """Who has this key, as of the last refresh."""
         return self._by_public.get(public)
 
+    def all(self) -> list[Identity]:
+        """All keys that may connect, by role and name."""
+        return authorized(self._keys)
+
     def _look(self) -> tuple[tuple[str, int, int, int], ...]:
         seen = []
         for role in ROLES:

@@ -83,7 +83,8 @@ class Submit(Body, frozen=True, tag="submit"):
     secrets: dict[str, str] = {}  # name → value, added to the job's own; never stored in the clear definition
     attempt_of: str = ""  # id of the job that this one repeats
     dry_run: bool = False  # check only: nothing is stored, Submitted.jobs is empty
-    strict: bool = False  # refuse for warnings too
+    strict: bool = False  # a timeout longer than the job's is refused as well
+    lax: bool = False  # unknown keys are warnings
 
 
 class Submitted(Body, frozen=True, tag="submitted"):
@@ -308,7 +309,6 @@ class FileRow(msgspec.Struct, omit_defaults=True):
     path: str
     size: int
     sha256: str = ""
-    complete: bool = True
 
 
 class FileList(Body, frozen=True, tag="file-list"):
@@ -412,7 +412,7 @@ class StartJob(msgspec.Struct, omit_defaults=True):
     attempt_of: str = ""
     group: str = ""
     role: str = ""
-    strict: bool = False
+    lax: bool = False  # unknown keys in the job are warnings
 
 
 class CancelJob(msgspec.Struct, omit_defaults=True):
@@ -431,17 +431,20 @@ class Heartbeat(Body, frozen=True, tag="heartbeat"):
 
 
 class Orders(Body, frozen=True, tag="orders"):
-    """What the agent should be doing. Each order is repeated until the agent's state shows it, so loss is
-    harmless.
+    """What the agent should be doing, the master's full state for this worker.
+
+    Each order is repeated until the agent's own state shows that it was heard, so loss is harmless. A
+    `cancel` of a job that the agent does not hold is answered by Finished(never_started). `unknown` names
+    jobs that the agent reported and that nobody waits for any more (given up as lost, or of another master's
+    store): end them, ship what there is, report Finished, and drop them when that is refused with
+    unknown-job.
     """
 
     time: float
     start: list[StartJob] = []
-    cancel: list[CancelJob] = []  # still to be ended
-    known: list[str] = []  # jobs of this worker that the master takes for running
-    unknown: list[
-        str
-    ] = []  # jobs the agent named that are finished or not known here: end them and drop them
+    cancel: list[CancelJob] = []
+    known: list[str] = []  # jobs that the master takes for being at this worker
+    unknown: list[str] = []
 
 
 class JobUpdate(Body, frozen=True, tag="job-update"):

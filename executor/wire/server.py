@@ -9,6 +9,7 @@ caller's thread; nothing that a peer sends can raise here.
 from __future__ import annotations
 
 import logging
+import re
 from collections import OrderedDict
 from dataclasses import dataclass
 
@@ -24,6 +25,7 @@ log = logging.getLogger(__name__)
 SEND_LIMIT = 256  # replies queued for one connection; further ones are dropped and asked for again
 RECEIVE_LIMIT = 16  # frames of one connection that libzmq holds before TCP slows the sender
 REMEMBERED = 128  # replies kept for one key
+_V4_IN_V6 = re.compile(r"\[::ffff:([0-9.]+)\]")
 _ZAP_ADDRESS = "inproc://zeromq.zap.01"
 
 
@@ -87,7 +89,7 @@ class Server:
             raise ConfigurationError(
                 f"cannot listen at {bind}: {error}", "An address looks like tcp://127.0.0.1:5560."
             ) from None
-        self.address = self._router.get_string(zmq.LAST_ENDPOINT)
+        self.address = _V4_IN_V6.sub(r"\1", self._router.get_string(zmq.LAST_ENDPOINT))
 
     @property
     def sockets(self) -> tuple[zmq.Socket[bytes], zmq.Socket[bytes]]:
