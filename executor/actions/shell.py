@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from executor.actions.deviceenv import ExportDeviceEnv
-from executor.console.expect import check_patterns
+from executor.console.expect import PromptTimeout, check_patterns
 from executor.console.faults import Fault, KernelFault
 from executor.console.login import Login, log_in
 from executor.errors import JobError
@@ -70,6 +71,8 @@ class LoginAction(Action):
         except KernelFault:
             self._book(run, console.faults[seen:], "fail")
             raise
+        except PromptTimeout as timeout:
+            raise self._explained(timeout) from timeout
         self._book(run, console.faults[seen:], "pass")
         run.results["success"] = f"matched prompt {matched!r}"
 
@@ -89,6 +92,20 @@ class LoginAction(Action):
             ignore_kernel_messages=given.ignore_kernel_messages,
             failure_message=given.failure_message or "",
         )
+
+    def _explained(self, timeout: PromptTimeout) -> PromptTimeout:
+        """A prompt that stands there unseen, because the kernel's first message was waited for, deserves a word."""
+        auto = self.parameters.auto_login
+        wanted = [*self.parameters.prompts, *([auto.login_prompt] if auto else [])]
+        if set(timeout.waited_for) & set(wanted):
+            return timeout
+        if not any(re.search(pattern, timeout.last_text) for pattern in wanted):
+            return timeout
+        timeout.args = (
+            f"{timeout}. A prompt is there, but not the message before it: does the kernel's command line say `quiet`? "
+            "`parameters: {kernel-start-message: ''}` in the boot block does without it",
+        )
+        return timeout
 
     def _book(self, run: Run, faults: Sequence[Fault], result: str) -> None:
         """The record that tells what the kernel complained about (spec: action-pipeline §6)."""

@@ -179,7 +179,7 @@ class _Run:
         if error is None:
             self.writer.record(journal.INFO, "Job finished correctly")
         else:
-            self.writer.record(journal.ERROR, f"{error.error_type}: {error.who} has to act. {error.hint}".rstrip())
+            self.writer.record(journal.ERROR, _last_word(error))
         record = _lava("job", error is None)
         if error is not None:
             record |= {"error_type": error.error_type, "error_msg": error.message or "Unknown error"}
@@ -202,6 +202,13 @@ class _Run:
             ),
         )
         return code
+
+
+def _last_word(error: LavaExecError) -> str:
+    """Who has to act, what happened, what to do next: the help line of the error's class."""
+    if error.exit_code == ExitCode.CANCELED:
+        return error.message
+    return f"{error.error_type} error, for {error.who}: {error.message}" + (f" ({error.hint})" if error.hint else "")
 
 
 def _exit_code(error: LavaExecError | None, cases: dict[str, int]) -> ExitCode:
