@@ -21,9 +21,13 @@ MAX_LINE = 8 << 20  # bytes; a longer line is not a record of ours and is skippe
 
 
 class JournalReader:
-    """Bytes in, records out. `feed` takes any pieces, in order; `close` says that nothing more comes."""
+    """Bytes in, records out. `feed` takes any pieces, in order; `close` says that nothing more comes.
 
-    def __init__(self) -> None:
+    `partial`: the bytes begin somewhere in the journal, so the first record's number is as good as any.
+    """
+
+    def __init__(self, *, partial: bool = False) -> None:
+        self._partial = partial
         self.bad = 0  # complete lines that were not records
         self.missing = 0  # records that the numbering says should be there
         self.torn = False  # the last line was not finished
@@ -60,6 +64,8 @@ class JournalReader:
         if not records:
             return records
         first, count = records[0].seq, len(records)
+        if self._partial:
+            self.next_seq, self._partial = first, False
         if first == self.next_seq and records[-1].seq == first + count - 1:
             self.next_seq = first + count  # the normal case: numbers are checked at both ends only
             return records

@@ -60,6 +60,13 @@ def test_an_endless_line_takes_no_memory(monkeypatch: pytest.MonkeyPatch, failin
     assert source.bad == 1
 
 
+def test_a_part_of_a_journal_misses_nothing(failing_job: Book) -> None:
+    source = JournalReader(partial=True)
+    data = b"".join(failing_job.data.splitlines(keepends=True)[9:])
+    assert source.feed(data) == failing_job.records[9:]
+    assert source.missing == 0
+
+
 def test_files_and_streams(tmp_path: Path, failing_job: Book) -> None:
     path = tmp_path / "journal.ndjson"
     path.write_bytes(failing_job.data)

@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`lava-exec validate`: every error of a job at once, or the plan with the names that timeouts can use."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from executor.cli.app import App, app, write
+from executor.cli.group import command
+from executor.errors import ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from executor.cli.check import Checked
+    from executor.pipeline.world import World
+
+
+@command(
+    "validate",
+    formats=("text", "yaml", "json"),
+    help="""Check a job and print its plan.
+
+    Prints every problem with its place. Without --device, a device of the job's type is taken from the local
+    device-configs; where there are none, the master is asked. Exit codes: 0 valid, 2 invalid, 3 the device or
+    the lab is at fault.""",
+    examples=(
+        "lava-exec validate job.yaml --device device.yaml",
+        "lava-exec validate job.yaml --device qemu-01 --offline",
+        "lava-exec validate job.yaml --format json | jq .pipeline",
+        "generate-job | lava-exec validate - --device device.yaml",
+    ),
+)
+@click.argument("job", type=click.Path(allow_dash=True))
+@click.option("--device", metavar="FILE|NAME", default="", help="Device file, or a name in device-configs.")
+@click.option("--offline", is_flag=True, help="Ask no server whether a URL answers.")
+@click.option("--strict", is_flag=True, help="Refuse timeouts longer than the job's too.")
+@click.option("--no-strict", "lenient", is_flag=True, help="Warn about unknown keys instead of refusing.")
+def validate(*, job: str, device: str, offline: bool, strict: bool, lenient: bool) -> int:
+    from executor.cli.check import check_job, find_device, read_text
+
+    here = app()
+    if strict and lenient:
+        raise UsageError("--strict and --no-strict exclude each other")
+    text, name = read_text(job)
+    if job != "-" and "file:" in text:
+        from pathlib import Path
+
+        from executor.schema.files import absolute_urls
+
+        text = absolute_urls(text, Path(job).parent)
+    if not device and here.device_configs is None:
+        return _ask_master(here, text, name, strict)
+    found, device_name = find_device(device, text, name, here.device_configs)
+    done = check_job(
+        text,
+        name,
+        found,
+        device_name,
+        strict=not lenient,
+        refuse_long_timeouts=strict,
+        world=None if offline else _world(),
+    )
+    _show(here, done)
+    return int(done.exit_code)
+
+
+def _world() -> World:
+    from executor.cli.world import OnlineWorld
+
+    return OnlineWorld()
+
+
+def _show(here: App, done: Checked) -> None:
+    kind = here.output_format()
+    if kind == "text":
+        _show_text(here, done)
+    elif kind == "json":
+        here.show_json(as_data(done))
+    else:
+        import yaml
+
+        write(sys.stdout, yaml.safe_dump(as_data(done), sort_keys=False, allow_unicode=True))
+
+
+def as_data(done: Checked) -> dict[str, Any]:
+    """The answer for programs. The plan is empty unless the job is valid."""
+    from executor.cli.problems import as_data as problem_data
+    from executor.pipeline.describe import as_data as plan_data
+
+    valid = not done.errors
+    return {
+        "valid": valid,
+        "errors": [problem_data(p) for p in done.errors],
+        "warnings": [problem_data(p) for p in done.warnings],
+        "rewrites": [str(r) for r in (done.parsed.rewrites if done.parsed else [])],
+        "pipeline": plan_data(done.planned) if valid and done.planned is not None else [],
+    }
+
+
+def _show_text(here: App, done: Checked) -> None:
+    from executor.cli.problems import show_problems
+    from executor.pipeline.describe import as_text
+
+    show_problems(done.problems, here, done.sources)
+    if done.errors:
+        count = len(done.errors)
+        here.say(f"{here.err.paint('invalid', 'error')}: {count} error{'s' if count > 1 else ''}")
+        return
+    if here.verbose and done.parsed is not None:
+        for rewrite in done.parsed.rewrites:
+            here.say(f"read as today's form: {rewrite}")
+    if done.planned is not None:
+        write(sys.stdout, as_text(done.planned) + "\n")
+    here.say(f"{here.err.paint('valid', 'ok')}{_counted(len(done.warnings))}")
+
+
+def _counted(warnings: int) -> str:
+    return f", {warnings} warning{'s' if warnings > 1 else ''}" if warnings else ""
+
+
+def _ask_master(here: App, text: str, name: str, strict: bool) -> int:
+    """The master plans it against its own devices; it tells the problems, not the plan."""
+    from executor.cli.problems import as_data as problem_data
+    from executor.cli.problems import show_problems
+    from executor.model.deadline import Deadline
+    from executor.wire.channel import RequestRefused
+    from executor.wire.messages import Submit, Submitted
+
+    try:
+        with here.channel() as channel:
+            ask = Submit(text, name, dry_run=True, strict=strict)
+            answer = channel.call(ask, Submitted, Deadline.after(60))
+        errors, warnings, code = [], answer.warnings, ExitCode.OK
+    except RequestRefused as refused:
+        if refused.code != "refused":
+            raise
+        errors = [p for p in refused.problems if p.severity == "error"]
+        warnings = [p for p in refused.problems if p.severity != "error"]
+        code = refused.exit_code
+    if here.output_format() == "text":
+        show_problems([*errors, *warnings], here, {name: text})
+        here.say("invalid" if errors else f"valid for the devices of {here.address}{_counted(len(warnings))}")
+    else:
+        here.show_json(
+            {
+                "valid": not errors,
+                "errors": [problem_data(p) for p in errors],
+                "warnings": [problem_data(p) for p in warnings],
+                "pipeline": [],
+            }
+        )
+    return int(code)
