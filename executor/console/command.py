@@ -74,7 +74,7 @@ def run_command(
     console.send_line(f"printf '<%s:{mark}>\\n' begin; {line}; printf '<%s:{mark}:%d>\\n' end $?")
     until = deadline.within(limit)
     try:
-        console.expect(re.compile(re.escape(began) + r"[\r\n]*"), until)
+        console.expect(re.compile(re.escape(began) + r"\r*\n"), until)
         found = console.expect(ended, until, keep=keep)
     except PromptTimeout as timeout:
         raise JobError(

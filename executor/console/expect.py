@@ -110,16 +110,20 @@ class Window:
         self._old_size = 0
 
     def add(self, text: str) -> None:
+        """Text that a search follows, or else `trim`."""
         self._new.append(text)
         self._new_size += len(text)
+
+    def trim(self) -> None:
+        """Nobody searches now: let go of what is too old."""
         while len(self._new) > 1 and self._new_size - len(self._new[0]) >= KEEP:
             self._new_size -= len(self._new.popleft())
             self._lead = 0
 
     def search(
         self, patterns: Sequence[re.Pattern[str]], keep: int = KEEP
-    ) -> tuple[int, re.Match[str], str, int] | None:
-        """(index, match, text before it, characters after it) and consume; None when no pattern matches."""
+    ) -> tuple[int, re.Match[str], str, str] | None:
+        """(index, match, text before it, text after it) and consume; None when no pattern matches."""
         text = "".join(self._new)
         best: tuple[int, re.Match[str]] | None = None
         for index, pattern in enumerate(patterns):
@@ -134,7 +138,7 @@ class Window:
         self.clear()
         start = max(0, found.end() - 1)
         self._set(text[start:], found.end() - start)
-        return index, found, before, len(text) - found.end()
+        return index, found, before, text[found.end() :]
 
     def take(self) -> str:
         """All that is there, consumed."""

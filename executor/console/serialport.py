@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import termios
+
 import serial
 
 from executor.console.ports import FdPort
@@ -29,7 +31,11 @@ class SerialPort(FdPort):
                 "is it plugged in, visible in the job's container, and not used by another program?",
             ) from error
         self._open = True
-        super().__init__(self._line.fileno(), device)
+        fd = self._line.fileno()
+        attributes = termios.tcgetattr(fd)
+        attributes[6][termios.VMIN] = 1  # pyserial's 0 makes "nothing yet" look like the end
+        termios.tcsetattr(fd, termios.TCSANOW, attributes)
+        super().__init__(fd, device)
 
     @property
     def alive(self) -> bool:

@@ -21,13 +21,13 @@ _CONTROL = bytes(set(range(0x20)) - {0x09, 0x0A, 0x0D, 0x1B}) + b"\x7f"
 _CONTROL_TEXT = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _ESCAPE = re.compile(
     r"\x1b(?:"
-    r"\[[0-?]*[ -/]*[@-~]"  # CSI: colours, cursor, busybox's ESC[6n
-    r"|[\]PX^_][^\x07\x1b]{0,256}(?:\x07|\x1b\\)"  # OSC and other strings: window titles
-    r"|[ -/]+[0-~]"  # character sets
+    r"\[[0-?]{0,64}[ -/]{0,8}[@-~]"  # CSI: colours, cursor, busybox's ESC[6n
+    r"|[\]PX^_][^\x07\x1b\r\n]{0,256}(?:\x07|\x1b\\)"  # OSC and other strings: window titles
+    r"|[ -/]{1,8}[0-~]"  # character sets
     r"|[0-OQ-WYZ\\`-~]"  # two characters
     r")"
 )
-_ESCAPE_BEGUN = re.compile(r"\x1b(?:\[[0-?]*[ -/]*|[\]PX^_][^\x07\x1b]*\x1b?|[ -/]*)\Z")
+_ESCAPE_BEGUN = re.compile(r"\x1b(?:\[[0-?]*[ -/]*|[\]PX^_][^\x07\x1b\r\n]*\x1b?|[ -/]*)\Z")
 _HOLD = 264  # characters of an unfinished escape sequence that are held back
 
 _RETURNS_BEFORE_NEWLINE = re.compile(r"\r+\n")
@@ -44,6 +44,16 @@ class Cleaner:
         self._decode = codecs.getincrementaldecoder("utf-8")("replace").decode
         self._held = ""  # the beginning of an escape sequence
 
+    @property
+    def holding(self) -> bool:
+        """Is something held back that may be the beginning of an escape sequence?"""
+        return bool(self._held)
+
+    def give_up(self) -> str:
+        """What was held back; the sequence was not completed in time, so it was none."""
+        text, self._held = self._held, ""
+        return _CONTROL_TEXT.sub("", text)
+
     def feed(self, data: bytes) -> str:
         if not self._held and b"\x1b" not in data:
             return self._decode(data.translate(None, _CONTROL))
@@ -56,10 +66,8 @@ class Cleaner:
         return _CONTROL_TEXT.sub("", text)
 
     def flush(self) -> str:
-        """What was held back, when nothing follows."""
-        text = self._held + self._decode(b"", final=True)
-        self._held = ""
-        return _CONTROL_TEXT.sub("", text)
+        """The rest, when nothing follows."""
+        return self.give_up() + self._decode(b"", final=True)
 
 
 class Lines:
