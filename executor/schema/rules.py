@@ -23,6 +23,7 @@ def across_blocks(blocks: list[Block]) -> Iterator[Problem]:
 
 def _namespaces(blocks: list[Block]) -> Iterator[Problem]:
     without = [b for b in blocks if "namespace" not in b.parameters]
+    named = any(b.parameters.get("namespace") not in (None, *RESERVED) for b in blocks)
     known = {b.namespace for b in blocks}
     for block in blocks:
         for key in ("namespace", "connection-namespace"):
@@ -39,7 +40,7 @@ def _namespaces(blocks: list[Block]) -> Iterator[Problem]:
                 path=(*block.path, "connection-namespace"),
                 near=nearest(used, known - set(RESERVED)),
             )
-    if without and len(without) < len(blocks):
+    if named:
         for block in without:
             yield Problem(
                 f"this {block.section} block has no namespace, others have one",
