@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from executor.model.problem import Path, Problem
-from executor.schema.check import nearest, shown
+from executor.schema.words import nearest, shown
 
 SECTIONS = ("deploy", "boot", "test", "command")
 IGNORED = ("commands", "submit")

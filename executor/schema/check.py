@@ -7,9 +7,8 @@ alone: types, constraints in `Meta`, and a `rules` function where keys depend on
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, TypeVar
 
 import msgspec
@@ -17,9 +16,9 @@ from msgspec import inspect
 
 from executor.errors import JobError
 from executor.model.problem import Path, Problem, dotted
+from executor.schema.words import bare, expected, fits, nearest, shown
 
 T = TypeVar("T")
-MAX_SHOWN = 60
 
 
 def check(cls: type, value: object, path: Path = (), *, strict: bool = True) -> list[Problem]:
@@ -47,30 +46,6 @@ def convert(cls: type[T], value: object) -> T:
     return msgspec.convert(_known(_info(cls), value), cls)
 
 
-def nearest(word: object, known: Iterable[str]) -> str:
-    """The known word that was most likely meant, or ""; `_` and `-` are easily mixed up."""
-    text = str(word)
-    choices = list(known)
-    same = [k for k in choices if k.replace("_", "-").lower() == text.replace("_", "-").lower()]
-    longer = [k for k in choices if len(k) > 1 and text.startswith(k)]
-    return (same or longer or difflib.get_close_matches(text, choices, 1) or [""])[0]
-
-
-def shown(value: object) -> str:
-    """What stands in the file, in words and short."""
-    if value is None:
-        return "nothing"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, dict):
-        return "a map"
-    if isinstance(value, list):
-        return "a list"
-    text = repr(value)
-    text = text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 3] + "..."
-    return f"the text {text}" if isinstance(value, str) else f"the number {text}"
-
-
 _infos: dict[type, inspect.Type] = {}
 
 
@@ -78,79 +53,6 @@ def _info(cls: type) -> inspect.Type:
     if cls not in _infos:
         _infos[cls] = inspect.type_info(cls)
     return _infos[cls]
-
-
-def _bare(info: inspect.Type) -> inspect.Type:
-    while isinstance(info, inspect.Metadata):
-        info = info.type
-    return info
-
-
-_KINDS: tuple[tuple[type[inspect.Type] | tuple[type[inspect.Type], ...], type | tuple[type, ...]], ...] = (
-    (inspect.NoneType, type(None)),
-    (inspect.BoolType, bool),
-    (inspect.IntType, int),
-    (inspect.FloatType, (int, float)),
-    (inspect.StrType, str),
-    ((inspect.ListType, inspect.VarTupleType), list),
-    ((inspect.DictType, inspect.StructType), dict),
-)
-
-
-def _fits(info: inspect.Type, value: object) -> bool:
-    """Whether `value` is of the kind of `info`, its inside aside."""
-    info = _bare(info)
-    if isinstance(info, inspect.AnyType):
-        return True
-    if isinstance(info, inspect.LiteralType):
-        return any(value == v and isinstance(value, bool) == isinstance(v, bool) for v in info.values)
-    if isinstance(info, inspect.UnionType):
-        return any(_fits(t, value) for t in info.types)
-    for kinds, types in _KINDS:
-        if isinstance(info, kinds):
-            return isinstance(value, types) and (types is bool or not isinstance(value, bool))
-    return False
-
-
-def expected(info: inspect.Type) -> str:
-    """A type in words: "text", "a list of text", "gz, bz2 or xz"."""
-    if isinstance(info, inspect.Metadata):
-        return str((info.extra or {}).get("expected") or expected(info.type))
-    if isinstance(info, inspect.UnionType):
-        return _or(
-            list(dict.fromkeys(expected(t) for t in info.types if not isinstance(t, inspect.NoneType)))
-        )
-    if isinstance(info, inspect.LiteralType):
-        return _or([str(v) for v in info.values])
-    if isinstance(info, (inspect.ListType, inspect.VarTupleType)):
-        inner = expected(info.item_type)
-        return "a list" if inner == "anything" else f"a list of {inner}"
-    if isinstance(info, inspect.IntType):
-        low = info.ge if info.ge is not None else info.gt
-        high = info.le if info.le is not None else info.lt
-        if low is not None and high is not None:
-            return f"a whole number from {low} to {high}"
-        return "a whole number" + (f" of at least {low}" if low else "")
-    if isinstance(info, inspect.StructType):
-        return (
-            "a map with "
-            + ", ".join(f.encode_name for f in info.fields[:6])
-            + (", …" * (len(info.fields) > 6))
-        )
-    for kind, words in (
-        (inspect.StrType, "text"),
-        (inspect.BoolType, "true or false"),
-        (inspect.FloatType, "a number"),
-        (inspect.DictType, "a map"),
-        (inspect.NoneType, "nothing"),
-    ):
-        if isinstance(info, kind):
-            return words
-    return "anything"
-
-
-def _or(words: Sequence[str]) -> str:
-    return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " or " + words[-1] if words else ""
 
 
 class _Checker:
@@ -163,12 +65,12 @@ class _Checker:
 
     def any(self, info: inspect.Type, value: object, path: Path) -> None:
         words = info
-        info = _bare(info)
+        info = bare(info)
         if isinstance(info, inspect.AnyType):
             return
         if isinstance(info, inspect.UnionType):
             self._union(info, words, value, path)
-        elif not _fits(info, value):
+        elif not fits(info, value):
             self._wrong(words, value, path)
         elif isinstance(info, inspect.StructType):
             self._struct(info, value, path)
@@ -184,22 +86,22 @@ class _Checker:
     def _wrong(self, info: inspect.Type, value: object, path: Path) -> None:
         wanted = expected(info)
         name = _name(path)
-        bare = _bare(info)
-        members = bare.types if isinstance(bare, inspect.UnionType) else (bare,)
+        kind = bare(info)
+        members = kind.types if isinstance(kind, inspect.UnionType) else (kind,)
         literals = [
-            str(v) for m in map(_bare, members) if isinstance(m, inspect.LiteralType) for v in m.values
+            str(v) for m in map(bare, members) if isinstance(m, inspect.LiteralType) for v in m.values
         ]
         if value is None:
             self.add(f"{name} has no value", path, wanted)
         elif literals and isinstance(value, (str, int)):
             self.add(f"{name} cannot be {shown(value)}", path, wanted, nearest(value, literals))
         else:
-            quote = _fits(info, "") and isinstance(value, (bool, int, float))
+            quote = fits(info, "") and isinstance(value, (bool, int, float))
             hint = "put it in quotes if text is meant" if quote else ""
             self.add(f"{name} is {shown(value)}", path, wanted, hint=hint)
 
     def _union(self, info: inspect.UnionType, words: inspect.Type, value: object, path: Path) -> None:
-        candidates = [t for t in info.types if _fits(t, value)]
+        candidates = [t for t in info.types if fits(t, value)]
         if not candidates:
             self._wrong(words, value, path)
             return
@@ -252,11 +154,11 @@ class _Checker:
     def _dict(self, info: inspect.DictType, value: Any, path: Path) -> None:
         for key, item in value.items():
             here = (*path, key)
-            if not _fits(info.key_type, key):
+            if not fits(info.key_type, key):
                 self.add(
                     f"the key {key!r} is {shown(key)}", here, expected(info.key_type), hint="put it in quotes"
                 )
-            elif isinstance(key, str) and isinstance(_bare(info.key_type), inspect.StrType):
+            elif isinstance(key, str) and isinstance(bare(info.key_type), inspect.StrType):
                 self.any(info.key_type, key, here)
             self.any(info.value_type, item, here)
         _bounds(self, info, value, path, "entries")
@@ -301,8 +203,8 @@ def _bounds(checker: _Checker, info: Any, value: Any, path: Path, what: str) -> 
 
 def _null_default(field: inspect.Field) -> bool:
     """A nullable key with another default than None: there, an empty value is a value."""
-    bare = _bare(field.type)
-    types = bare.types if isinstance(bare, inspect.UnionType) else (bare,)
+    kind = bare(field.type)
+    types = kind.types if isinstance(kind, inspect.UnionType) else (kind,)
     nullable = any(isinstance(t, (inspect.NoneType, inspect.AnyType)) for t in types)
     return nullable and field.default is not None
 
@@ -320,10 +222,10 @@ def _name(path: Path) -> str:
 
 def _known(info: inspect.Type, value: Any) -> Any:
     """`value` without the keys that `info` does not know."""
-    info = _bare(info)
+    info = bare(info)
     if isinstance(info, inspect.UnionType):
         for candidate in info.types:
-            if _fits(candidate, value):
+            if fits(candidate, value):
                 return _known(candidate, value)
     if isinstance(info, inspect.StructType) and isinstance(value, dict):
         fields = {f.encode_name: f.type for f in info.fields}

@@ -15,8 +15,8 @@ import msgspec
 from executor.model.device import Connection, Device, UserCommand
 from executor.model.problem import Path, Problem
 from executor.model.timeouts import DeviceTimeouts
-from executor.schema.check import shown
 from executor.schema.loader import Document, load_yaml
+from executor.schema.words import shown
 
 COMMANDS = (
     "power_on",

@@ -15,7 +15,7 @@ from msgspec import Meta
 
 from executor.model.parameters import Flag, Scalar, Text, TimeoutValue
 from executor.model.problem import Path, Problem
-from executor.schema.check import nearest
+from executor.schema.words import nearest
 
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
 Variable = Annotated[

@@ -18,12 +18,14 @@ from executor.model.problem import Path, Problem
 from executor.model.testblocks import TestItems
 from executor.model.timeouts import JobTimeouts, action_name, read_timeout
 from executor.schema.blocks import read_blocks
-from executor.schema.check import check, shown
+from executor.schema.check import check
 from executor.schema.document import JobDocument
 from executor.schema.loader import Document, load_yaml
 from executor.schema.multinode import Multinodes, read_multinode
-from executor.schema.normalise import Normaliser, RawBlock, Rewrite, as_map, origin
+from executor.schema.normalise import Normaliser
+from executor.schema.rewrite import RawBlock, Rewrite, as_map, origin
 from executor.schema.rules import across_blocks, too_long
+from executor.schema.words import shown
 
 COMPATIBILITY = 10  # level that jobs may ask for; every level up to it means nothing today
 
@@ -171,7 +173,7 @@ class _Reader:
         self.problems += self.normaliser.problems
         for block in raw:
             common = {k: v for k, v in block.parameters.items() if k in _COMMON}
-            found = check(BlockParameters, common, block.path, strict=self.strict)
+            found = check(BlockParameters, common, block.path)  # strict: an unknown unit of time is no hint
             self.problems += found
             _drop(block.parameters, found, block.path)
             if block.section == "test":

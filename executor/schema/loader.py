@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from executor.model.problem import Path, Problem
+from executor.schema.yamlfaults import bad_character, cut, fault_at, syntax_fault
 
 MAX_CHARACTERS = 4 << 20
 MAX_DEPTH = 100
@@ -22,7 +23,6 @@ MAX_NODES = 400_000  # after aliases are spelled out
 
 _TAG = "tag:yaml.org,2002:"
 _PLAIN_TAGS = {_TAG + "timestamp", _TAG + "value", _TAG + "str", "!"}
-_FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
 _SEXAGESIMAL = re.compile(r"[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?\Z")
 
 
@@ -72,11 +72,11 @@ def load_yaml(text: str, filename: str) -> Document:
     try:
         _Builder(document).build()
     except _Refused as refused:
-        document.fail(_at(refused.mark, str(refused), filename, hint=refused.hint))
+        document.fail(fault_at(refused.mark, str(refused), filename, hint=refused.hint))
     except yaml.MarkedYAMLError as error:
-        document.fail(_syntax(error, text, filename))
+        document.fail(syntax_fault(error, text, filename))
     except (yaml.YAMLError, UnicodeError) as error:
-        document.fail(_unreadable(error, text, filename))
+        document.fail(bad_character(error, text, filename))
     document.problems.sort(key=lambda p: (p.line, p.column))
     return document
 
@@ -236,7 +236,7 @@ class _Builder:
         if key is not _MERGE and key in frame.marks:
             first = frame.marks[key]
             message = f"the key {key!r} stands twice in this map, first in line {first.line + 1}"
-            self.document.problems.append(_at(mark, message, self.document.filename))
+            self.document.problems.append(fault_at(mark, message, self.document.filename))
         frame.key, frame.key_mark = key, mark
         if key is not _MERGE:
             frame.marks[key] = mark
@@ -295,12 +295,12 @@ class _Builder:
         try:
             value = construct(self.loader, yaml.ScalarNode(tag, text))
         except (ValueError, KeyError, ArithmeticError, yaml.YAMLError):
-            raise _Refused(f"{_cut(text)!r} does not fit the tag {tag}", event.start_mark) from None
+            raise _Refused(f"{cut(text)!r} does not fit the tag {tag}", event.start_mark) from None
         if ":" in text and _SEXAGESIMAL.match(text):
             hint = "YAML takes digits with colons for base 60: put it in quotes if text is meant"
             message = f"{text} is read as the number {value}"
             self.document.problems.append(
-                _at(event.start_mark, message, self.document.filename, hint=hint, severity="warning")
+                fault_at(event.start_mark, message, self.document.filename, hint=hint, severity="warning")
             )
         return value
 
@@ -317,62 +317,3 @@ _CONSTRUCT: dict[str, Callable[[Any, Any], Any]] = {
 def _no_tag(event: Any) -> _Refused:
     hint = "use plain maps, lists and text; text that begins with ! must stand in quotes"
     return _Refused(f"the tag {event.tag} is not supported", event.start_mark, hint)
-
-
-def _at(mark: Any, message: str, filename: str, *, hint: str = "", severity: str = "error") -> Problem:
-    line, column = (0, 0) if mark is None else (mark.line + 1, mark.column + 1)
-    return Problem(message, file=filename, line=line, column=column, hint=hint, severity=severity)
-
-
-def _syntax(error: yaml.MarkedYAMLError, text: str, filename: str) -> Problem:
-    mark = error.problem_mark or error.context_mark
-    line, column = (mark.line, mark.column) if mark is not None else (0, 0)
-    lines = text.splitlines()
-    if lines and line >= len(lines):
-        line, column = len(lines) - 1, len(lines[-1])
-    offending = lines[line] if lines else ""
-    what = str(error.problem or error.context or "it cannot be parsed")
-    return Problem(
-        f"not valid YAML: {what}, in the line {_cut(offending.strip())!r}",
-        file=filename,
-        line=line + 1,
-        column=column + 1,
-        hint=_advice(what, offending, error, line),
-    )
-
-
-def _advice(what: str, offending: str, error: yaml.MarkedYAMLError, line: int) -> str:
-    if "\t" in offending[: len(offending) - len(offending.lstrip())] or "'\\t'" in what:
-        return "the line is indented with a tab; YAML wants spaces"
-    if "mapping values are not allowed" in what:
-        return "put text that contains ': ' in quotes, or mend the indentation of this line or the one above"
-    if "cannot start any token" in what:
-        return "text that begins with % @ or ` must stand in quotes"
-    if "while scanning an alias" in str(error.context):
-        return "text that begins with * must stand in quotes"
-    if "while scanning a quoted scalar" in str(error.context) or "end of stream" in what:
-        start = error.context_mark.line + 1 if error.context_mark is not None else line + 1
-        return f"a quote or a bracket that opens in line {start} is never closed"
-    if "expected <block end>" in what or "did not find expected" in what:
-        start = error.context_mark.line + 1 if error.context_mark is not None else line + 1
-        return f"the indentation does not fit the block that begins in line {start}"
-    return ""
-
-
-def _unreadable(error: Exception, text: str, filename: str) -> Problem:
-    """A character that no YAML file may hold; libyaml names the byte, we find the line."""
-    for number, content in enumerate(text.split("\n"), 1):
-        for column, char in enumerate(content, 1):
-            if _FORBIDDEN.match(char):
-                return Problem(
-                    f"not valid YAML: the character {char!r} is not allowed",
-                    file=filename,
-                    line=number,
-                    column=column,
-                    hint="is this a text file?",
-                )
-    return Problem(f"not valid YAML: {error}", file=filename, line=1, column=1)
-
-
-def _cut(text: str, limit: int = 100) -> str:
-    return text if len(text) <= limit else text[: limit - 3] + "..."

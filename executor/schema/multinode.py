@@ -10,8 +10,9 @@ from typing import Any
 from executor.model.job import Block, Member, Multinode, Role
 from executor.model.problem import Path, Problem
 from executor.model.timeouts import read_timeout
-from executor.schema.check import check, nearest, shown
+from executor.schema.check import check
 from executor.schema.document import MemberDocument, MultinodeDocument, Xnbd
+from executor.schema.words import nearest, shown
 
 NAME = "lava-multinode"
 FORBIDDEN = ("device_type", "tags", "context", "environment")  # these belong to roles

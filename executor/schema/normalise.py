@@ -8,12 +8,13 @@ understands: whatever has another type than the old form had is left alone, for 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
 from executor.model.problem import Path, Problem, dotted
-from executor.model.timeouts import UNITS, action_name, read_timeout
+from executor.model.timeouts import action_name
+from executor.schema.rewrite import RawBlock, Rewriter, flow
 
 MEDIA = ("usb", "sata", "sd")  # deployments onto secondary media: kernel, ramdisk and dtb are paths there
 URL_KEYS = (
@@ -41,42 +42,11 @@ _VIRTIO = ("arm", "arm64", "aarch64", "riscv64")
 _STDOUT = {"wget": "-q -O - {DOWNLOAD_URL}", "curl": "-s -S -L {DOWNLOAD_URL}"}
 
 
-@dataclass(frozen=True)
-class Rewrite:
-    """One old form that was read as today's."""
-
-    path: Path
-    old: str
-    new: str
-
-    def __str__(self) -> str:
-        return f"{dotted(self.path)}: {self.old} → {self.new}"
-
-
 @dataclass
-class RawBlock:
-    """A block while it is normalised."""
-
-    section: str
-    parameters: dict[str, Any]
-    path: Path
-
-    @property
-    def namespace(self) -> object:
-        return self.parameters.get("namespace") or "common"
-
-
-@dataclass
-class Normaliser:
-    """Collects rewrites, faults, and from where in the document moved values come."""
+class Normaliser(Rewriter):
+    """Rewrites blocks in place, each by itself and then across blocks."""
 
     arch: object = None  # context.arch, for the default drive of the seeds' form
-    rewrites: list[Rewrite] = field(default_factory=list)
-    problems: list[Problem] = field(default_factory=list)
-    moved: dict[Path, Path] = field(default_factory=dict)
-
-    def log(self, path: Path, old: str, new: str) -> None:
-        self.rewrites.append(Rewrite(path, old, new))
 
     def block(self, block: RawBlock) -> None:
         """Everything that can be said of one block alone."""
@@ -101,21 +71,15 @@ class Normaliser:
 
     def _timeouts(self, p: dict[str, Any], path: Path) -> None:
         for key in ("timeout", "connection_timeout"):
-            self._timeout(p, key, path)
+            self.timeout(p, key, path)
         named = p.get("timeouts")
         if isinstance(named, dict):
             for key in [k for k in named if isinstance(k, str)]:
-                self._timeout(named, key, (*path, "timeouts"))
+                self.timeout(named, key, (*path, "timeouts"))
                 name = action_name(key)
                 if name != key and name not in named:
                     named[name] = named.pop(key)
-                    self._move((*path, "timeouts"), key, name)
-
-    def _timeout(self, p: dict[str, Any], key: str, path: Path) -> None:
-        value = p.get(key)
-        if isinstance(value, (str, int)) and not read_timeout(value)[1]:
-            p[key] = as_map(read_timeout(value)[0])
-            self.log((*path, key), str(value), _flow(p[key]))
+                    self.move((*path, "timeouts"), key, name)
 
     def _protocols(self, p: dict[str, Any], path: Path) -> None:
         protocols = p.get("protocols")
@@ -134,30 +98,30 @@ class Normaliser:
 
     def _call(self, call: dict[str, Any], path: Path) -> None:
         for old, new in (("api", "request"), ("id", "messageID")):
-            self._rename(call, old, new, path)
+            self.rename(call, old, new, path)
         key = call.get("key")
         if isinstance(key, str) and "message" not in call:
             del call["key"]
             call["message"] = {key: f"${key}"}
-            self._move(path, "key", "message")
+            self.move(path, "key", "message")
         action = call.get("action")
         if isinstance(action, str) and action_name(action) != action:
             call["action"] = action_name(action)
             self.log((*path, "action"), action, call["action"])
-        self._timeout(call, "timeout", path)
+        self.timeout(call, "timeout", path)
 
     def _deploy(self, p: dict[str, Any], path: Path) -> None:
         to = p.get("to")
         if to == "tmpfs":
             self._tmpfs_image(p, path)
         elif to in (*MEDIA, "u-boot-ums", "usbg-ms"):
-            self._url(p, "image", path)
-            self._fold(p, "compression", "image", "compression", path)
+            self.url(p, "image", path)
+            self.fold(p, "compression", "image", "compression", path)
             if to in MEDIA:
                 self._download_tool(p, path)
         if to not in MEDIA:
             for key in URL_KEYS:
-                self._url(p, key, path)
+                self.url(p, key, path)
         if isinstance(p.get("dtbo"), list):
             for number, item in enumerate(p["dtbo"]):
                 if isinstance(item, str):
@@ -166,10 +130,10 @@ class Normaliser:
         for group in ("images", "extra_files"):
             if isinstance(p.get(group), dict):
                 for label in list(p[group]):
-                    self._url(p[group], label, (*path, group))
-        self._rename_into(p, "ramdisk-type", "ramdisk", "header", path)
-        self._rename_into(p, "rootfs_compression", "nfsrootfs", "compression", path)
-        self._fold(p, "compression", "nfsrootfs", "compression", path)
+                    self.url(p[group], label, (*path, group))
+        self.fold(p, "ramdisk-type", "ramdisk", "header", path)
+        self.fold(p, "rootfs_compression", "nfsrootfs", "compression", path)
+        self.fold(p, "compression", "nfsrootfs", "compression", path)
         if isinstance(p.get("nfs_url"), str) and "persistent_nfs" not in p:
             p["persistent_nfs"] = {"address": p.pop("nfs_url")}
             self.moved[(*path, "persistent_nfs")] = (*path, "nfs_url")
@@ -213,7 +177,7 @@ class Normaliser:
         if isinstance(tool, str):
             name = PurePosixPath(tool).name
             p["download"] = {"tool": tool, "options": _STDOUT.get(name, _STDOUT["wget"])}
-            self.log((*path, "download"), tool, _flow(p["download"]))
+            self.log((*path, "download"), tool, flow(p["download"]))
 
     def _sums(self, p: dict[str, Any], path: Path) -> None:
         for kind in SUMS:
@@ -237,7 +201,7 @@ class Normaliser:
         if p.get("method") == "kvm":
             p["method"] = "qemu"
             self.log((*path, "method"), "kvm", "qemu")
-        self._rename(p, "UUID", "root_uuid", path)
+        self.rename(p, "UUID", "root_uuid", path)
         if isinstance(p.get("prompts"), str):
             p["prompts"] = [p["prompts"]]  # both are today's form: nothing to tell
             self.moved[(*path, "prompts", 0)] = (*path, "prompts")
@@ -298,52 +262,6 @@ class Normaliser:
                     expected=f"one of both; {given} needs no type here",
                 )
             )
-
-    # small steps
-
-    def _move(self, path: Path, old: str, new: str) -> None:
-        self.moved[(*path, new)] = (*path, old)
-        self.log(path, old, new)
-
-    def _rename(self, p: dict[str, Any], old: str, new: str, path: Path) -> None:
-        if old in p and new not in p:
-            p[new] = p.pop(old)
-            self._move(path, old, new)
-
-    def _url(self, p: dict[str, Any], key: Any, path: Path) -> None:
-        if isinstance(p.get(key), str):
-            self.log((*path, key), "a bare URL", "{url: …}")
-            p[key] = {"url": p[key]}
-
-    def _fold(self, p: dict[str, Any], key: str, target: str, new: str, path: Path) -> None:
-        """A key beside a resource goes into it, unless the resource says it already."""
-        inner = p.get(target)
-        if isinstance(p.get(key), str) and isinstance(inner, dict) and new not in inner:
-            inner[new] = p.pop(key)
-            self.moved[(*path, target, new)] = (*path, key)
-            self.log(path, key, f"{target}.{new}")
-
-    _rename_into = _fold
-
-
-def origin(path: Path, moved: dict[Path, Path]) -> Path:
-    """The path in the document of a path in the canonical form."""
-    for length in range(len(path), 0, -1):
-        if path[:length] in moved:
-            return moved[path[:length]] + path[length:]
-    return path
-
-
-def as_map(seconds: int) -> dict[str, int]:
-    """Seconds in the largest unit that expresses them exactly."""
-    for unit, factor in UNITS.items():
-        if seconds % factor == 0:
-            return {unit: seconds // factor}
-    return {"seconds": seconds}
-
-
-def _flow(data: dict[str, Any]) -> str:
-    return "{" + ", ".join(f"{k}: {v}" for k, v in data.items()) + "}"
 
 
 def _next(blocks: list[RawBlock], section: str, of: RawBlock) -> RawBlock | None:

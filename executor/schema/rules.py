@@ -9,7 +9,7 @@ from typing import Any
 from executor.model.job import Block
 from executor.model.problem import Path, Problem
 from executor.model.timeouts import JobTimeouts, read_timeout
-from executor.schema.check import nearest
+from executor.schema.words import nearest
 
 RESERVED = ("common", "docker-test-shell")
 

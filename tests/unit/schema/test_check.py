@@ -12,7 +12,8 @@ from msgspec import Meta
 
 from executor.errors import JobError
 from executor.model.problem import Path, Problem
-from executor.schema.check import check, convert, nearest
+from executor.schema.check import check, convert
+from executor.schema.words import nearest
 
 
 class Inner(msgspec.Struct, forbid_unknown_fields=True):

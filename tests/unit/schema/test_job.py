@@ -181,6 +181,12 @@ def test_what_was_reported_is_left_out_so_that_planning_can_go_on() -> None:
     assert parsed.job.blocks[0].parameters == {"method": "qemu", "prompts": ["x"]}
 
 
+def test_a_unit_of_time_that_nobody_knows_is_an_error_in_any_case() -> None:
+    text = SMALL + "actions:\n- boot: {method: qemu, timeout: {minuts: 3}}\n"
+    for strict in (True, False):
+        assert faults(text, strict=strict) == [(5, "actions.0.boot.timeout.minuts", "unknown key 'minuts'")]
+
+
 def test_repeat_and_failure_retry_exclude_each_other() -> None:
     text = SMALL + "actions:\n- boot: {method: qemu, failure_retry: 2, repeat: 3}\n"
     assert faults(text) == [(5, "actions.0.boot.repeat", "repeat and failure_retry in one block")]
