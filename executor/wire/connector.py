@@ -185,7 +185,7 @@ class Connector:
         socket.setsockopt(zmq.MAXMSGSIZE, messages.MAX_MESSAGE)
         socket.setsockopt(zmq.RECONNECT_IVL, -1)
         socket.setsockopt(zmq.CONNECT_TIMEOUT, int(HANDSHAKE_SECONDS * 1000))
-        socket.setsockopt(zmq.HANDSHAKE_IVL, int(HANDSHAKE_SECONDS * 1000))
+        socket.setsockopt(zmq.HANDSHAKE_IVL, int(HANDSHAKE_SECONDS * 1000) + 2_000)  # ours is sooner
         socket.setsockopt(zmq.HEARTBEAT_IVL, PEER_CHECK_MS)
         socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, PEER_LOST_MS)
         socket.setsockopt(zmq.SNDHWM, 64)

@@ -35,6 +35,7 @@ R = TypeVar("R", bound=messages.Body)
 MAX_CALLS = 128  # requests under way; further callers wait for their turn
 MAX_EVENTS = 1024
 GOODBYE_SECONDS = 2.0
+HUNG_SECONDS = 5.0  # and three heartbeats: a master that is connected but silent is left
 
 
 @dataclass(frozen=True)
@@ -179,7 +180,7 @@ class Link:
         now = time.monotonic()
         if self.connected and not self._beat_id and (self._beat_now.is_set() or now >= self._next_beat):
             self._send_heartbeat(now)
-        elif self._asked_at and now - self._asked_at > 3 * self._interval + 5:
+        elif self._asked_at and now - self._asked_at > 3 * self._interval + HUNG_SECONDS:
             log.warning("the master does not answer; connecting again")
             self._lost(InfrastructureError("the master is connected but does not answer"), "hung")
             self._connector.drop()

@@ -159,23 +159,22 @@ class Server:
     def _open(self, frames: list[zmq.Frame]) -> Incoming | None:
         route = frames[0].bytes
         identity = self._who(frames[-1])
-        if identity is None:
-            hint = "Its key has been removed from the master."
-            self._refuse(
-                route, 0, "", messages.Failure("not-allowed", "you are not known here", hint, "Configuration")
-            )
-            return None
         try:
             if len(frames) != 2:
                 raise messages.WireError("malformed", f"a message has one part, this has {len(frames) - 1}")
             envelope = messages.open_envelope(frames[1].buffer)
+            if identity is None:
+                text, hint = "you are no longer known here", "Your key has been removed from the master."
+                raise messages.WireError("not-allowed", text, envelope.id, envelope.session, hint)
             ticket = Ticket(route, envelope.session, envelope.id, identity)
             if self._repeated(ticket):
                 return None
             body = messages.decode_request(envelope)
         except messages.WireError as error:
-            log.warning("from %s %s: %s", identity.role, identity.name, error.message)
-            failure = messages.Failure(error.code, error.message, error.hint, "Bug")
+            who = f"{identity.role} {identity.name}" if identity is not None else "a removed key"
+            log.warning("from %s: %s", who, error.message)
+            kind = "Configuration" if error.code == "not-allowed" else "Bug"
+            failure = messages.Failure(error.code, error.message, error.hint, kind)
             self._refuse(route, error.id, error.session, failure)
             return None
         if type(body) not in messages.ALLOWED[identity.role]:
