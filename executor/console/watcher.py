@@ -30,6 +30,7 @@ from executor.console.faults import (
 MAX_TRACE = 64 * 1024  # characters
 MAX_FAULTS = 100
 MAX_TAILS = 8  # traces that are collected side by side
+MAX_STRAY = 5  # lines in a row without a time stamp, after which a stamped trace is over
 QUIET = 2.0  # seconds of silence after which a trace without an end marker is taken as ended
 LONGEST = 10.0  # seconds that such a trace may go on
 
@@ -52,9 +53,12 @@ class _Trace:
         self.begun = self.last = now
         self._lines: list[str] = []
         self._size = 0
+        self._stamped = STAMPED_LINE.search(fault.message) is not None
+        self._stray = 0
 
     def add(self, line: str, now: float) -> None:
         self.last = now
+        self._stray = 0 if not self._stamped or STAMPED_LINE.search(line) else self._stray + 1
         self._size += len(line) + 1
         if self._size <= MAX_TRACE and not self.muted:
             self._lines.append(line)
@@ -67,8 +71,14 @@ class _Trace:
         return self._size > MAX_TRACE
 
     @property
+    def over(self) -> bool:
+        """Has the kernel stopped to speak of it?"""
+        return self.full or self._stray > MAX_STRAY
+
+    @property
     def text(self) -> str:
-        return "\n".join(self._lines)
+        """The lines, without those at the end that the kernel did not print."""
+        return "\n".join(self._lines[: max(1, len(self._lines) - self._stray)])
 
 
 class Watcher:
@@ -179,13 +189,11 @@ class Watcher:
     def _line(self, line: str, seq: int, now: float) -> None:
         if not self._stamped and STAMPED_LINE.match(line):
             self._stamped = True
-        for tail in self._tails:
-            tail.add(line, now)
+        found = begins(line, self._stamped, self.mode is Mode.BOOT)
         if self._tails:
-            self._tails = [t for t in self._tails if not self._ends_tail(t, line)]
+            self._add_to_tails(line, now, panics=found is not None and kind_of(found) is Kind.PANIC)
         if self._failure is not None and self._failure.search(line):
             self._one_line(Kind.CUSTOM, line, seq, now)
-        found = begins(line, self._stamped, self.mode is Mode.BOOT)
         block = self._block
         if block is not None:
             if found is None or kind_of(found) is not Kind.PANIC or block.fault.kind is Kind.PANIC:
@@ -236,11 +244,21 @@ class Watcher:
 
     # -- the ends of faults ------------------------------------------------------------------------------
 
+    def _add_to_tails(self, line: str, now: float, *, panics: bool) -> None:
+        if panics:
+            for tail in self._tails:
+                self._close_tail(tail, complete=False)
+            self._tails = []
+            return
+        for tail in self._tails:
+            tail.add(line, now)
+        self._tails = [tail for tail in self._tails if not self._ends_tail(tail, line)]
+
     def _ends_tail(self, tail: _Trace, line: str) -> bool:
         ended = tail.end.search(line) is not None
-        if ended or tail.full:
+        if ended or tail.over:
             self._close_tail(tail, complete=ended)
-        return ended or tail.full
+        return ended or tail.over
 
     def _close_tail(self, tail: _Trace, *, complete: bool) -> bool:
         """Always False, for use in a filter."""

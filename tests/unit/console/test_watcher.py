@@ -177,6 +177,21 @@ def test_the_trace_of_one_fault_holds_the_next_one_too() -> None:
     assert [f.trace.count("\n") for f in desk.watcher.faults] == [3, 2]
 
 
+def test_a_trace_is_over_when_the_kernel_speaks_of_something_else() -> None:
+    desk = Desk().say(
+        "[    2.000001] Oops: 0002 [#1] SMP\n[    2.000002] RIP: 0010\ncut of a line\n[    2.000003] R1"
+    )
+    desk.say("a\nb\nc\nd\ne\nf\n[    9.000001] unrelated")
+    (fault,) = desk.watcher.faults
+    assert "RIP" in fault.trace
+    assert fault.trace.endswith("cut of a line\n[    2.000003] R1")
+    assert not fault.complete
+    desk = Desk().say("[    2.000001] Oops: 0002 [#1] SMP\n[    2.000002] RIP: 0010\n" + PANIC).say(PANIC_END)
+    oops, panic = desk.watcher.faults
+    assert oops.trace.count("\n") == 1
+    assert panic.message == f"{PANIC}\n{PANIC_END}"
+
+
 @pytest.mark.parametrize(
     ("content", "kind"),
     [
