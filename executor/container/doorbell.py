@@ -20,6 +20,7 @@ from typing import Any
 
 import msgspec
 
+from executor.container.cancel import Cancellation
 from executor.errors import Bug, InfrastructureError, LavaExecError
 from executor.model import doorbell
 from executor.model.deadline import Deadline
@@ -38,13 +39,13 @@ Report = Callable[[str, int, int], None]  # stage, done, total in bytes
 
 
 class Question(msgspec.Struct, frozen=True):
-    """One question as its handler gets it. `canceled` is set when the job has ended."""
+    """One question as its handler gets it. `cancellation` is set when the job has ended."""
 
     what: str
     args: dict[str, object]
     deadline: Deadline
     report: Report
-    canceled: threading.Event
+    cancellation: Cancellation
 
 
 Handler = Callable[[Question], Any]  # returns the reply struct; raises an error of errors.py
@@ -82,7 +83,7 @@ class DoorbellServer:
         self._done: list[tuple[str, bytes]] = []
         self._progress: dict[str, Progress] = {}  # the newest of each question
         self._lock = threading.Lock()
-        self._canceled = threading.Event()
+        self._canceled = Cancellation()
         self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="fetch")
         self._wake_in, self._wake_out = socket.socketpair()
         self._wake_in.setblocking(False)
@@ -95,9 +96,9 @@ class DoorbellServer:
 
     def close(self, seconds: float = 10.0) -> None:
         """Cancel what is under way, end the threads, remove the socket. Harmless when repeated."""
-        if self._canceled.is_set():
+        if self._canceled.canceled:
             return
-        self._canceled.set()
+        self._canceled.cancel()
         self._wake()
         self._thread.join(timeout=seconds)
         self._pool.shutdown(wait=True, cancel_futures=True)
@@ -112,7 +113,7 @@ class DoorbellServer:
     # -- the server's thread
 
     def _serve(self) -> None:
-        while not self._canceled.is_set():
+        while not self._canceled.canceled:
             for key, events in self._selector.select(timeout=5):
                 if key.fileobj is self._listener:
                     self._accept()
