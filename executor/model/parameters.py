@@ -123,7 +123,8 @@ class Resource(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_de
     ] = {}
     overlay_backend: Literal["auto", "e2fsprogs", "guestfs"] | None = None
     format: Annotated[
-        Literal["cpio.newc", "ext4", "tar"] | None, Meta(description="what `overlays` go into")
+        Literal["cpio.newc", "ext4", "tar", "qcow2"] | None,
+        Meta(description="what the file is; needed where `overlays` go into it"),
     ] = None
     partition: Annotated[
         Index | None, Meta(description="number of the partition that receives the overlay, from 0")
@@ -140,7 +141,8 @@ class Resource(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_de
     prefix: Annotated[
         str | None, Meta(description="nfsrootfs: directory inside the tarball, ends with /")
     ] = None
-    address: Annotated[str | None, Meta(description="persistent_nfs: host:/path")] = None
+    rename: Annotated[str | None, Meta(description="mps: name of the file on the board")] = None
+    download: Annotated[Flag, Meta(description="flasher: false hands the URL itself to the commands")] = None
     reboot: Annotated[
         Literal["hard-reset", "fastboot-reboot", "fastboot-reboot-bootloader", "fastboot-reboot-fastboot"]
         | None,
@@ -172,6 +174,18 @@ class Resource(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_de
                     path=(*path, "overlays", name),
                     expected="a map with url, format and path; only `lava` is true or false",
                 )
+
+
+class PersistentNfs(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A root file system that an NFS server has already (spec: job-format §5)."""
+
+    address: Annotated[Text, Meta(description="host:/path; {KEY} from static_info")]
+    install_overlay: Annotated[Flag, Meta(description="put the overlay into it")] = None
+
+    @staticmethod
+    def rules(data: dict[str, Any], path: Path) -> Iterator[Problem]:
+        if ":" not in data["address"]:
+            yield Problem("address has no server", path=(*path, "address"), expected="host:/path")
 
 
 class DeployParameters(BlockParameters):

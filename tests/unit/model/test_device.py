@@ -87,6 +87,19 @@ def test_commands_and_delays() -> None:
     assert (device.character_delay("test"), device.character_delay("boot")) == (5, 0)
 
 
+@pytest.mark.parametrize(
+    ("device", "number"),
+    [
+        (Device(), None),
+        (Device(raw={"root_part": 2}), 2),
+        (Device(raw={"root_part": 2}, deploy_methods={"image": {"parameters": {"root_part": 1}}}), 1),
+        (Device(raw={"root_part": "x"}, deploy_methods={"image": []}), None),
+    ],
+)
+def test_partition_for_the_overlay(device: Device, number: int | None) -> None:
+    assert device.root_part == number
+
+
 def test_media() -> None:
     assert Device(parameters={"media": {"usb": {"stick": {}}}}).media == {"usb": {"stick": {}}}
     assert Device(parameters={"media": None}).media == {}

@@ -8,7 +8,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from executor.model.job import AutoLogin, BootParameters, DeployParameters, Resource, TransferOverlay
+from executor.model.job import (
+    AutoLogin,
+    BootParameters,
+    DeployParameters,
+    PersistentNfs,
+    Resource,
+    TransferOverlay,
+)
 from executor.schema.check import check, convert
 
 URL = {"url": "http://h/f"}
@@ -61,6 +68,11 @@ def test_resources_that_are_wrong(more: dict[str, Any], path: str, message: str)
     [(found, said)] = faults(Resource, URL | more)
     assert found == path
     assert said.startswith(message)
+
+
+def test_persistent_nfs() -> None:
+    assert faults(PersistentNfs, {"address": "host:/srv", "install_overlay": False}) == []
+    assert faults(PersistentNfs, {"address": "/srv"}) == [("address", "address has no server")]
 
 
 def test_a_deploy_is_not_repeated() -> None:
