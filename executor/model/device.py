@@ -28,17 +28,6 @@ class Connection(msgspec.Struct, frozen=True, omit_defaults=True):
     tags: list[str] = []
 
     @property
-    def root_part(self) -> int | None:
-        """[S] Number, in the partition table, of the partition that gets the overlay if the job names none."""
-        image = self.deploy_methods.get("image")
-        options = image.get("parameters") if isinstance(image, dict) else None
-        for group in (options, self.raw):
-            value = group.get("root_part") if isinstance(group, dict) else None
-            if isinstance(value, int) and not isinstance(value, bool) and value > 0:
-                return value
-        return None
-
-    @property
     def primary(self) -> bool:
         return "primary" in self.tags
 
