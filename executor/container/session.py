@@ -156,13 +156,13 @@ class Session:
         except InfrastructureError:
             self.directory.disown()
             raise
+        try:
+            self._lock_device(record.device_name)
+        except InfrastructureError as error:  # the job must be served all the same
+            self._note(f"going on without the lock of the device: {error.message}")
         if not began:
             self._undo()
             return False
-        try:
-            self._lock_device(record.device_name)
-        except InfrastructureError as error:  # the job runs: it must be served all the same
-            self._note(f"going on without the lock of the device: {error.message}")
         self._spec = self.directory.read_spec()
         self._serve(self._spec, ())
         self._note("taken up again by another process")

@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 """Watching over a container that runs: its end, the steps of a cancel, the limits of a job."""
-keep.
-"""
 
 from __future__ import annotations
 
@@ -30,8 +28,8 @@ class Detached(Exception):  # noqa: N818  # no error: somebody asked for it
 class Watch:
     """`run` blocks until the end; `cancel` and `detach` come from other threads.
 
-    `used` tells how many bytes the job takes; `disk` is its limit (0: none), `until` a moment in seconds since the
-    epoch (0: none). `patience`: seconds that an engine may be silent.
+    `used` tells how many bytes the job takes; `disk` is its limit (0: none), `until` a moment in seconds
+    since the epoch (0: none). `patience`: seconds that an engine may be silent.
     """
 
     def __init__(
