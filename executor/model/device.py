@@ -73,7 +73,7 @@ class Device(msgspec.Struct, kw_only=True, omit_defaults=True):
 
     @property
     def root_part(self) -> int | None:
-        """[S] Number, in the partition table, of the partition that gets the overlay if the job names none."""
+        """[S] Partition (number in its table) that gets the overlay where the job names none."""
         image = self.deploy_methods.get("image")
         options = image.get("parameters") if isinstance(image, dict) else None
         for group in (options, self.raw):
