@@ -106,7 +106,7 @@ def find_device(name: str, job_text: str, filename: str, configs: Path | None) -
         )
     from executor.master.configs import load_configs
     from executor.master.render import render
-    from executor.schema.check import nearest
+    from executor.schema.words import nearest
     from executor.schema.job import parse_job
 
     loaded = load_configs(configs)
