@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """From an earlier run to a new one: the same launch spec and image digest, the same bytes for each artefact.
 
-Only what is bound to the host is taken from this one: user, KVM, proxies, CA bundle; each such change is said.
+Only what is bound to the host is taken from this one: user, KVM, proxies, CA bundle, memory.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ def prepare(
 ) -> Rerun:
     """A pure function of the earlier run's files and this host's facts.
 
-    `replace`: artefact label -> file of this host. Raises UsageError for an unknown label or a missing secret,
-    ConfigurationError where this host's engine cannot hold what the spec promises.
+    `replace`: artefact label -> file of this host. Raises UsageError for an unknown label or a missing
+    secret, ConfigurationError where this host's engine cannot hold what the spec promises.
     """
     replace = {label: path.absolute() for label, path in (replace or {}).items()}
     check_labels(replace, [artefact.label for artefact in original.artefacts])
@@ -89,7 +89,7 @@ def adapt(spec: LaunchSpec, facts: HostFacts) -> tuple[LaunchSpec, list[str]]:
     notes: list[str] = []
     if spec.device_rules and not facts.device_rules:
         raise ConfigurationError(
-            f"{facts.engine} {facts.engine_version} does not keep a container from other devices of this host",
+            f"{facts.engine} {facts.engine_version} does not keep a container from other devices",
             "Use a Docker engine for jobs that need device nodes.",
         )
     nodes, groups = list(spec.nodes), [g for g in spec.groups if g != spec.facts.kvm_gid]
@@ -124,9 +124,13 @@ def bring_sources(original: Original, directory: JobDirectory) -> None:
     """Put the kept repositories where the pinned definitions are looked for; before the session starts."""
     if original.sources:
         target = directory.inputs / "sources"
-        target.mkdir(mode=0o755, parents=True, exist_ok=True)
+        directory.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for made in (directory.inputs, target):
+            made.mkdir(exist_ok=True)
+            made.chmod(0o755)  # the container's user reads them
         for path in original.sources:
             shutil.copyfile(path, target / path.name)
+            (target / path.name).chmod(0o644)
 
 
 def bring_artefacts(original: Original, store: Store) -> int:
