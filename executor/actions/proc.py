@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The one way to run a program of the host: argument list, deadline, bounded output, one owner that ends it.
 
-Everything that a job does with git, e2fsprogs, qemu-img and the like goes through `run`; what needs the pipe or the
-process itself uses `started`. No shell is involved, and secret words never reach a log or a message.
+Everything that a job does with git, e2fsprogs, qemu-img and the like goes through `run`; what needs the pipe
+or the process itself uses `started`. No shell is involved, and secret words never reach a log or a message.
 """
 
 from __future__ import annotations
@@ -77,12 +77,14 @@ def run(
     error: type[LavaExecError] = InfrastructureError,
     on_timeout: type[LavaExecError] = JobTimeout,
     secrets: Sequence[str] = (),
+    stdout: int | None = None,
     pass_fds: Sequence[int] = (),
 ) -> Completed:
-    """Run `argv` to its end; stdout and stderr go line by line to `log` (which adds the `>> ` of the journal).
+    """Run `argv` to its end; what it says goes line by line to `log` (which adds the `>> ` of the journal).
 
-    `env` is added to our environment. `stdin` is data, a file, or a descriptor; without it the program reads nothing.
-    Raises `error` when `check` and the code is not 0, `on_timeout` at the deadline (the whole process group is gone
+    `env` is added to our environment. `stdin` is data, a file, or a descriptor; without it the program reads
+    nothing. `stdout`: a descriptor that gets the output proper, so that only stderr makes lines. Raises
+    `error` when `check` and the code is not 0, `on_timeout` at the deadline (the whole process group is gone
     by then), InfrastructureError when the program is not installed.
     """
     name = Path(argv[0]).name
@@ -100,13 +102,14 @@ def run(
         cwd=cwd,
         env=env,
         stdin=stdin,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        stdout=subprocess.PIPE if stdout is None else stdout,
+        stderr=subprocess.STDOUT if stdout is None else subprocess.PIPE,
         pass_fds=pass_fds,
     ) as process:
-        assert process.stdout is not None  # noqa: S101  # PIPE was asked for
+        said = process.stdout if stdout is None else process.stderr
+        assert said is not None  # noqa: S101  # PIPE was asked for
         splitter = _Lines(line)
-        for chunk in _output(process, process.stdout.fileno(), deadline):
+        for chunk in _output(process, said.fileno(), deadline):
             if chunk is None:
                 end(process)
                 splitter.close()
@@ -169,7 +172,7 @@ def end(process: subprocess.Popen[bytes], grace: float = GRACE) -> None:
     """End the process and its group: SIGTERM, then SIGKILL after `grace` seconds. Safe to call twice."""
     if process.returncode is not None:
         return
-    # The leader is not reaped before the group got its signal: until then its number cannot belong to another.
+    # The leader is reaped after the group got its signal: until then its number cannot belong to another.
     if grace > 0 and not has_ended(process, 0):
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGTERM)
@@ -269,7 +272,7 @@ def _output(process: subprocess.Popen[bytes], pipe: int, deadline: Deadline) -> 
 
 
 class _Lines:
-    """Cuts a byte stream into lines of bounded length; a carriage return ends a line too (progress displays)."""
+    """Cuts bytes into lines of bounded length; a carriage return ends a line too (progress displays)."""
 
     def __init__(self, sink: LineSink) -> None:
         self._sink = sink

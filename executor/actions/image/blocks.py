@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Random access to the bytes of a disk, so that parsers need not know whether a file or a qcow2 lies below."""
+"""Random access to the bytes of a disk, so that parsers need not know if a file or a qcow2 lies below."""
 
 from __future__ import annotations
 

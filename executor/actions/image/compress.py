@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Decompression into a sparse file, bounded against bombs (spec: job-format §4, `compression`).
 
-xz and zstd leave holes themselves and write straight into the file; what the others write comes through a pipe
-and its zeros become holes here. Magic numbers only explain errors: what a job does not declare is not guessed.
+xz and zstd leave holes themselves and write straight into the file; what the others write comes through a
+pipe and its zeros become holes here. Magic numbers only explain errors: what a job does not declare is not
+guessed.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ def decompress(
     tool = tool_of(using)
     with new_file(target) as handle:
         if tool is not None and using.sparse is not None:
-            _direct((*tool, *using.sparse), source, handle, meter, deadline, using.name)
+            _direct((*tool, *using.sparse), source, handle, meter=meter, deadline=deadline, how=using.name)
         else:
             with open_stream(source, how, deadline=deadline, name=meter.name) as stream:
                 _piped(stream, handle, meter)
@@ -109,7 +110,7 @@ class _Meter:
 
 
 def _direct(
-    argv: tuple[str, ...], source: Path | Source, handle: int, meter: _Meter, deadline: Deadline, how: str
+    argv: tuple[str, ...], source: Path | Source, handle: int, *, meter: _Meter, deadline: Deadline, how: str
 ) -> None:
     """The tool writes into the file itself; the kernel holds it to the limit of size, we look at the rest."""
     with (

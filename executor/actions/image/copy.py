@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A private copy of a shared image that costs as little as the file system allows.
 
-In order of cost: a reflink (no data moves), a qcow2 overlay on the shared original (0.2 MB, whatever the size), a copy
-of the parts that are not holes. An overlay is the only cheap way where reflinks do not exist (ext4).
+In order of cost: a reflink (no data moves), a qcow2 overlay on the shared original (0.2 MB, whatever the
+size), a copy of the parts that are not holes. An overlay is the only cheap way where reflinks do not exist
+(ext4).
 """
 
 from __future__ import annotations
@@ -78,7 +79,9 @@ def copy_range(source: int, target: int, from_: int, to: int, length: int, *, de
 def overlay(
     original: Path, format_: str, target: Path, *, deadline: Deadline, log: LineSink | None = None
 ) -> None:
-    """Make `target` a qcow2 whose unwritten parts are those of `original` ("raw" or "qcow2"), which stays as it is."""
+    """Make `target` a qcow2 whose unwritten parts are those of `original` ("raw" or "qcow2"), which stays as
+    it is.
+    """
     argv = [
         "qemu-img",
         "create",
@@ -99,10 +102,12 @@ def overlay(
 
 
 def drive_file(path: Path, format_: str, wanted: str) -> str:
-    """What to write after `file=` in a `-drive` option that says `format=<wanted>`, for an image of `format_`.
+    """What to write after `file=` in a `-drive` option that says `format=<wanted>`, for an image of
+    `format_`.
 
-    A qcow2 under `format=raw` needs both drivers by name: `format=raw` overrides the outermost driver of a `json:`
-    name, so the qcow2 driver has to stand one level further in. Commas are doubled as `-drive` wants it.
+    A qcow2 under `format=raw` needs both drivers by name: `format=raw` overrides the outermost driver of a
+    `json:` name, so the qcow2 driver has to stand one level further in. Commas are doubled as `-drive` wants
+    it.
     """
     plain = str(path.absolute())
     if format_ != "raw" and wanted == "raw":

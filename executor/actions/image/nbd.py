@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reading and writing inside a qcow2 without converting it: qemu-nbd serves the image to this one client.
 
-All that qcow2 can be (backing files, compressed clusters, both versions) is thus left to QEMU. The server gets an
-already listening socket in the abstract name space, so there is no socket file, no path limit and nothing to poll for.
+All that qcow2 can be (backing files, compressed clusters, both versions) is thus left to QEMU. The server
+gets an already listening socket in the abstract name space, so there is no socket file, no path limit and
+nothing to poll for.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ _REPLY_MAGIC = 0x67446698
 _READ, _WRITE, _DISCONNECT = 0, 1, 2
 _PIECE = 8 << 20  # bytes in one request; the protocol's safe maximum is 32 MiB
 
-# The constant script moves the socket to where socket activation looks for it and names the process that may take it.
+# A constant script: it moves the socket to where socket activation looks for it, and names the process that
+# may take it. Only a shell can tell its own process id before it becomes qemu-nbd.
 _ACTIVATE = 'LISTEN_FDS=1 LISTEN_PID=$$ exec "$@" 3<&0 </dev/null'
 
 
@@ -132,7 +134,6 @@ def serve(image: Path, *, deadline: Deadline, writable: bool = False) -> Iterato
         listener.bind(f"\0lava-exec-{secrets.token_hex(12)}")
         listener.listen(1)
         mode = ["--cache=unsafe"] if writable else ["--read-only"]
-        # /bin/sh as a program with a constant script: only it can name its own process id before qemu-nbd starts
         argv = ["sh", "-c", _ACTIVATE, "sh", "qemu-nbd", "--format=qcow2", *mode, str(image.absolute())]
         with started(argv, stdin=listener.fileno(), stderr=subprocess.PIPE) as process:
             with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:

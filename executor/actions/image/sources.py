@@ -29,7 +29,7 @@ class Source(Protocol):
 
 
 class Input(io.RawIOBase):
-    """Either kind of source, its first bytes looked at already. `handle` is its descriptor if it is a file."""
+    """Either kind of source, its first bytes looked at already. `handle`: its descriptor if it is a file."""
 
     def __init__(self, source: Path | Source, name: str, using: Method) -> None:
         self.handle = -1

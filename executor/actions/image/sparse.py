@@ -56,7 +56,7 @@ def data_runs(buffer: bytes | bytearray, length: int) -> Iterator[tuple[int, int
 
 
 class SparseWriter:
-    """Appends to an empty file; zeros become holes. `size` counts all bytes, `stored` those that take space."""
+    """Appends to an empty file; zeros become holes. `size`: all bytes, `stored`: those that take space."""
 
     def __init__(self, handle: int) -> None:
         self._handle = handle
@@ -68,8 +68,9 @@ class SparseWriter:
         view = memoryview(buffer)
         for start, stop in data_runs(buffer, length):
             self.stored += stop - start
-            while start < stop:
-                start += os.pwrite(self._handle, view[start:stop], self.size + start)
+            done = start
+            while done < stop:
+                done += os.pwrite(self._handle, view[done:stop], self.size + done)
         self.size += length
 
     def finish(self) -> None:
