@@ -151,7 +151,9 @@ class RepoAction(Action):
         uuid = f"{run.context.worker.job_id}_{self.level}"
         kept = run.context.worker.pinned.get(f"definition:{self.namespace}:{self.definition.index}")
         if kept:
-            run.log.info(f"{self.definition.name}: taken from the job that is reproduced, commit {kept['commit_id']}")
+            run.log.info(
+                f"{self.definition.name}: taken from the job that is reproduced, commit {kept['commit_id']}"
+            )
             unpack_source(run.context.work.parent / kept["path"], target)
             commit = str(kept["commit_id"])
         else:
@@ -175,9 +177,15 @@ class InlineRepo(RepoAction):
         content = self.definition.given["repository"]
         file = (target / self.definition.path).resolve()
         if not file.is_relative_to(target.resolve()):
-            raise JobError(f"{self.definition.name}: path {self.definition.path!r} leads out of its directory")
+            raise JobError(
+                f"{self.definition.name}: path {self.definition.path!r} leads out of its directory"
+            )
         file.parent.mkdir(parents=True)
-        text = content if isinstance(content, str) else yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+        text = (
+            content
+            if isinstance(content, str)
+            else yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+        )
         file.write_text(text, encoding="utf-8")
         return ""
 
@@ -229,7 +237,7 @@ _ORIGINS: dict[str, type[RepoAction]] = {kind.origin: kind for kind in (InlineRe
 
 def check_git_url(url: str) -> None:
     """Refuse what git would take for an option or a transport helper. Raises JobError."""
-    if url.startswith("-") or "::" in url.split("/")[0]:
+    if url.startswith("-") or "::" in url.split("/", maxsplit=1)[0]:
         raise JobError(f"not a repository URL: {url!r}")
     scheme = urlsplit(url).scheme
     if scheme not in _GIT_SCHEMES and not _SCP_LIKE.match(url):
@@ -240,7 +248,14 @@ def check_git_url(url: str) -> None:
 
 
 def clone(
-    url: str, target: Path, run: Run, *, branch: str = "", revision: str = "", depth: int = 0, recursive: bool = False
+    url: str,
+    target: Path,
+    run: Run,
+    *,
+    branch: str = "",
+    revision: str = "",
+    depth: int = 0,
+    recursive: bool = False,
 ) -> str:
     """Clone and check out; the commit id. Tried again where the network fails it (spec: job-format §7)."""
     check_git_url(url)
@@ -259,7 +274,8 @@ def clone(
         except LavaExecError as error:
             if attempt == _CLONE_ATTEMPTS or run.deadline.remaining <= _CLONE_PAUSE:
                 raise InfrastructureError(
-                    f"cannot clone {url}: {error.message}", "does the URL answer from the worker? is the branch there?"
+                    f"cannot clone {url}: {error.message}",
+                    "does the URL answer from the worker? is the branch there?",
                 ) from error
             run.log.warning(f"clone failed, attempt {attempt} of {_CLONE_ATTEMPTS}: {error.message}")
             shutil.rmtree(target, ignore_errors=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from executor.actions.guest import AppendOverlays
 from executor.errors import InfrastructureError, JobError
 from executor.model.doorbell import Fetch
 from executor.model.job import Resource
@@ -51,6 +52,8 @@ class DownloadRetry(RetryAction):
             known = ", ".join(sorted(_SCHEMES))
             raise JobError(f"{self.key}: no way to download {url!r}", f"URL schemes that work: {known}")
         yield kind(self.key, self.resource, url)
+        if (self.resource.overlays or {}).get("lava") and any(test.stage >= 0 for test in site.tests):
+            yield AppendOverlays(self.key, self.resource)
 
 
 class Download(Action):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from executor.actions.image.disk import make_disk
 from executor.actions.image.inject import inject
+from executor.actions.image.ramdisk import append
 from executor.errors import InfrastructureError
 from executor.model.launch import Needs
 from executor.pipeline.action import Action
@@ -41,7 +42,7 @@ class ApplyOverlayGuest(Action):
         into = [label for label, resource in self.images.items() if resource.overlay]
         for label in into:
             artifact = run.namespace.artifacts[label]
-            apply_overlay(run, artifact, self.images[label].partition)
+            apply_overlay(run, artifact, self.images[label])
         if not into:
             run.namespace.overlay_disk = self._disk(run)
 
@@ -68,25 +69,41 @@ class ApplyOverlayGuest(Action):
         return OverlayDisk(path, identity, ["-drive", argument])
 
 
-def apply_overlay(run: Run, artifact: Artifact, partition: int | None) -> None:
-    """Put the namespace's overlay into `artifact`, which becomes private to the job."""
+def apply_overlay(run: Run, artifact: Artifact, resource: Resource) -> None:
+    """Put the namespace's overlay into `artifact`, of which the job gets a version of its own."""
     namespace = run.namespace
-    for archive in (namespace.overlay, namespace.overlay_secrets):
-        if archive is None:
-            continue
+    archives = [path for path in (namespace.overlay, namespace.overlay_secrets) if path is not None]
+    work = run.context.work / f"{artifact.label}-{run.action.level}"
+    if resource.format == "cpio.newc":
+        work.mkdir(parents=True, exist_ok=True)
+        extended = append(
+            artifact.path,
+            archives,
+            work / "ramdisk",
+            workdir=work,
+            compression=artifact.compression,
+            header=resource.header == "u-boot",
+            deadline=run.deadline,
+            log=run.log.output,
+        )
+        artifact.path, artifact.format = extended.path, "raw"
+    else:
+        partition = resource.partition if resource.partition is not None else resource.root_partition
         done = inject(
             artifact.path,
-            archive,
+            archives,
             partition=partition,
-            workdir=run.context.work,
+            workdir=work,
             shared=artifact.shared,
+            as_overlay=True,
             compression=artifact.compression,
             deadline=run.deadline,
             log=run.log.output,
         )
-        artifact.path, artifact.format, artifact.shared = done.path, done.format, False
+        artifact.path, artifact.format = done.path, done.format
+    artifact.shared = False
     namespace.overlay_applied = True
-    run.log.info(f"{artifact.label}: overlay applied, {artifact.path.name}")
+    run.log.info(f"{artifact.label}: overlay applied")
     run.results[artifact.label] = artifact.path.name
 
 
@@ -109,4 +126,4 @@ class AppendOverlays(Action):
         return Needs(mounts=frozenset({"work"}), tools=frozenset({"debugfs", "qemu-img"}))
 
     def run(self, run: Run) -> None:
-        apply_overlay(run, run.namespace.artifacts[self.key], self.resource.partition)
+        apply_overlay(run, run.namespace.artifacts[self.key], self.resource)

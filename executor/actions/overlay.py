@@ -19,6 +19,7 @@ from executor.testshell.definition import parse_definition
 from executor.testshell.overlay import OverlayInput, PlacedDefinition, Stage, build_overlay
 
 if TYPE_CHECKING:
+    from executor.model.device import Device
     from executor.pipeline.planner import Site
     from executor.pipeline.run import Run
 
@@ -125,7 +126,9 @@ class TestOverlay(_OfDefinition):
                 f"{wanted.name}: no file {wanted.path!r} in {wanted.repository_text}",
                 "`path` names the YAML file inside the repository",
             )
-        parsed = parse_definition(file.read_text(encoding="utf-8", errors="replace"), f"{wanted.name}:{wanted.path}")
+        parsed = parse_definition(
+            file.read_text(encoding="utf-8", errors="replace"), f"{wanted.name}:{wanted.path}"
+        )
         namespace.definitions[wanted.index] = PlacedDefinition(
             index=wanted.index,
             name=wanted.name or parsed.name,
@@ -206,6 +209,8 @@ class CompressOverlay(Action):
                 secrets={k: str(v) for k, v in secrets.items()},
                 stages=stages,
                 character_delay=context.device.character_delay("test"),
+                target=_target(context.device),
+                storage=[(str(k), str(v)) for entry in context.device.storage_info for k, v in entry.items()],
             ),
             context.out / f"overlay-{self.level}.tar.gz",
             context.work / f"overlay-secrets-{self.level}.tar.gz",
@@ -213,3 +218,13 @@ class CompressOverlay(Action):
         namespace.overlay, namespace.overlay_secrets = built.path, built.secrets_path
         run.log.info(f"overlay: {built.path.name}, {built.files} files, {built.size} bytes")
         run.results |= {"overlay": built.path.name, "size": built.size}
+
+
+def _target(device: Device) -> dict[str, str]:
+    """What lava-target-ip and its like print (spec: device-config §1, §4)."""
+    interfaces = device.parameters.get("interfaces") or {}
+    target = interfaces.get("target") or {}
+    found = {"target-ip": target.get("ip"), "target-mac": target.get("mac")}
+    for entry in device.static_info:
+        found |= {key.replace("_", "-"): entry[key] for key in ("probe_ip", "probe_channel") if key in entry}
+    return {key: str(value) for key, value in found.items() if value}

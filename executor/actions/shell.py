@@ -57,7 +57,9 @@ class LoginAction(Action):
 
     def validate(self, world: World) -> Iterable[Problem]:
         for message in check_patterns(self.parameters.prompts):
-            yield self.problem(message, hint="prompts are regular expressions; escape the characters ( ) [ ] * + ? .")
+            yield self.problem(
+                message, hint="prompts are regular expressions; escape the characters ( ) [ ] * + ? ."
+            )
         login = self.parameters.auto_login
         if login is not None and bool(login.password_prompt) != bool(login.password):
             yield self.problem("auto_login needs both password_prompt and password, or neither")

@@ -25,6 +25,7 @@ from executor.errors import InfrastructureError, JobError
 from executor.model.deadline import Deadline
 
 _PIECE = 1 << 20
+_BUFFER = 1 << 15  # the module copies the rest of its buffer at each read: larger is slower
 _HEADER_MAX = 1 << 20  # bytes of one extended header; the module would read any length into memory
 
 
@@ -58,7 +59,7 @@ def unpack(
     try:
         target.mkdir(parents=True, exist_ok=True)
         with _stream(source, compression, deadline, name) as stream:
-            with tarfile.open(fileobj=stream, mode="r|", bufsize=_PIECE, tarinfo=_Info) as archive:
+            with tarfile.open(fileobj=stream, mode="r|", bufsize=_BUFFER, tarinfo=_Info) as archive:
                 while (info := archive.next()) is not None:
                     job.add(archive, info)
                     cast("Any", archive).members.clear()  # or it keeps every header that it has seen

@@ -80,6 +80,7 @@ class Namespace:
     prompts: list[str] = field(default_factory=list)
     environment_exported: bool = False
     boots: int = 0
+    mounted_in_boot: int = 0  # the boot in which overlay_disk was mounted
 
 
 @dataclass
@@ -99,7 +100,9 @@ class JobContext:
     consoles: list[Console] = field(default_factory=list)
     secrets: dict[str, str] = field(default_factory=dict)
     cases: dict[str, int] = field(default_factory=dict)  # result -> count, outside suite `lava`
-    state: dict[str, Any] = field(default_factory=dict)  # for third-party methods: key = their distribution name
+    state: dict[str, Any] = field(
+        default_factory=dict
+    )  # for third-party methods: key = their distribution name
     powered_off: bool = False
 
     def namespace(self, name: str) -> Namespace:

@@ -19,7 +19,11 @@ def as_text(planned: Plan) -> str:
     rows = []
     for action in planned.walk():
         depth = action.level.count(".")
-        tries = f"  x{action.max_attempts}{' (repeat)' if action.repeat else ''}" if action.max_attempts > 1 else ""
+        tries = (
+            f"  x{action.max_attempts}{' (repeat)' if action.repeat else ''}"
+            if action.max_attempts > 1
+            else ""
+        )
         label = f"  {action.label}" if action.label else ""
         rows.append(f"{'  ' * depth}{action.level} {action.name}  [{clock(action.limit)}]{tries}{label}")
     return "\n".join(rows)

@@ -57,12 +57,12 @@ class Engine:
 
     # -- one action ---------------------------------------------------------------------------------------------
 
-    def _action(self, action: Action, parent: Deadline) -> None:
+    def _action(self, action: Action, parent: Deadline, outer: int = 1) -> None:
         deadline = Deadline.after(action.limit).sooner(parent)
         last: LavaExecError | None = None
         for attempt in range(1, action.max_attempts + 1):
             try:
-                self._attempt(action, deadline, attempt)
+                self._attempt(action, deadline, attempt, outer)
             except LavaExecError as error:
                 last = last or error if action.repeat else error
                 again = attempt < action.max_attempts and self._may_retry(error, action, deadline)
@@ -84,8 +84,8 @@ class Engine:
     def _may_retry(self, error: LavaExecError, action: Action, deadline: Deadline) -> bool:
         return error.retryable and deadline.remaining > action.retry_interval
 
-    def _attempt(self, action: Action, deadline: Deadline, attempt: int) -> None:
-        run = Run(action, self.context, deadline, attempt)
+    def _attempt(self, action: Action, deadline: Deadline, attempt: int, outer: int) -> None:
+        run = Run(action, self.context, deadline, attempt, attempt if action.max_attempts > 1 else outer)
         self._started.append(run)
         start = time.monotonic()
         self._mark_start(action, run)
@@ -108,7 +108,7 @@ class Engine:
         self._expire(action, run)
         action.run(run)
         for child in action.children:
-            self._action(child, run.deadline)
+            self._action(child, run.deadline, run.outer)
             self.context.journal.current = (action.name, action.level)
         action.after(run)
 
@@ -119,7 +119,9 @@ class Engine:
     def _convert(self, caught: BaseException, action: Action, run: Run) -> LavaExecError:
         if not isinstance(caught, TimeoutError):
             self._log(journal.EXCEPTION, "".join(traceback.format_exception(caught)).rstrip())
-            return Bug(f"{type(caught).__name__} in {action.name}: {caught}", "please report this with the log")
+            return Bug(
+                f"{type(caught).__name__} in {action.name}: {caught}", "please report this with the log"
+            )
         context = self.context
         if context.deadline.expired:
             return JobTimeout(
@@ -131,7 +133,9 @@ class Engine:
             seconds = f"{run.deadline.limit:.0f}"
             self._log(journal.DEBUG, f"{action.name}: timeout. {seconds} seconds")
             text = f"{action.name} timed out after {seconds} seconds"
-            return kind(f"{text}: {caught}" if str(caught) else text, f"timeouts.actions.{action.name} sets its limit")
+            return kind(
+                f"{text}: {caught}" if str(caught) else text, f"timeouts.actions.{action.name} sets its limit"
+            )
         return kind(
             f"{action.name}: {caught}", f"timeouts.connections.{action.name} sets the limit of one operation"
         )

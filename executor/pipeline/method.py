@@ -96,7 +96,8 @@ def builtin_registry() -> Registry:
         package = importlib.import_module(f"executor.actions.{section}")
         modules.append(package)
         modules.extend(
-            importlib.import_module(f"{package.__name__}.{info.name}") for info in pkgutil.iter_modules(package.__path__)
+            importlib.import_module(f"{package.__name__}.{info.name}")
+            for info in pkgutil.iter_modules(package.__path__)
         )
     modules.extend(ep.load() for ep in entry_points(group="lava_exec.methods"))
     return Registry(modules)

@@ -178,7 +178,10 @@ class _Planner:
             if needs_overlay:
                 stages[block.namespace] = stage + 1
                 definitions[block.namespace] = first + len(test.definitions)
-            for namespace in {block.namespace, str(block.parameters.get("connection-namespace") or block.namespace)}:
+            for namespace in {
+                block.namespace,
+                str(block.parameters.get("connection-namespace") or block.namespace),
+            }:
                 found.setdefault(namespace, []).append(test)
         return found
 
@@ -241,12 +244,16 @@ def _base_check(request: Request) -> None:
         if not device.deploy_methods:
             raise ConfigurationError("the device file has no actions.deploy.methods")
         if "to" not in block.parameters:
-            raise ConfigurationError("deploy block without 'to'", "say where to deploy, for example `to: tmpfs`")
+            raise ConfigurationError(
+                "deploy block without 'to'", "say where to deploy, for example `to: tmpfs`"
+            )
     elif section == "boot":
         if not device.boot_methods:
             raise ConfigurationError("the device file has no actions.boot.methods")
         if "method" not in block.parameters:
-            raise ConfigurationError("boot block without 'method'", "say how to boot, for example `method: qemu`")
+            raise ConfigurationError(
+                "boot block without 'method'", "say how to boot, for example `method: qemu`"
+            )
 
 
 def _refusal(block: Block, reasons: dict[str, str]) -> JobError:

@@ -18,11 +18,14 @@ if TYPE_CHECKING:
 class Run:
     """`results` becomes the `extra` of the action's record in suite `lava` when it is not empty."""
 
-    def __init__(self, action: Action, context: JobContext, deadline: Deadline, attempt: int = 1) -> None:
+    def __init__(
+        self, action: Action, context: JobContext, deadline: Deadline, attempt: int = 1, outer: int = 1
+    ) -> None:
         self.action = action
         self.context = context
         self.deadline = deadline  # nothing in this attempt may last longer
         self.attempt = attempt
+        self.outer = outer  # attempt of the innermost RetryAction around it
         self.log = Log(context.journal)
         self.results: dict[str, Any] = {}
 

@@ -100,7 +100,9 @@ class JournalWriter:
                     for i, m in enumerate(msgs)
                 ]
             else:
-                records = [Record(first + i, now, level, m, namespace, action, number) for i, m in enumerate(msgs)]
+                records = [
+                    Record(first + i, now, level, m, namespace, action, number) for i, m in enumerate(msgs)
+                ]
             data = self._encode(records)
             if self._fd < 0:
                 return first
@@ -139,4 +141,3 @@ def _write_all(fd: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(fd, view) :]
-

@@ -140,7 +140,9 @@ class _Run:
                 pipeline_job=self.job_text,
             ),
         )
-        self.writer.record(journal.INFO, f"lava-exec {__version__}, job {worker.job_id}, worker {worker.worker}")
+        self.writer.record(
+            journal.INFO, f"lava-exec {__version__}, job {worker.job_id}, worker {worker.worker}"
+        )
         self.writer.record(journal.INFO, "start: 0 validate")
 
     def _report(self, problems: list[Problem]) -> None:
@@ -150,7 +152,9 @@ class _Run:
             level = journal.ERROR if problem.severity == "error" else journal.WARNING
             near = f" (did you mean {problem.near!r}?)" if problem.near else ""
             place = problem.action or problem.where
-            self.writer.record(level, f"{place}: {problem.message}{near}" if place else problem.message + near)
+            self.writer.record(
+                level, f"{place}: {problem.message}{near}" if place else problem.message + near
+            )
 
     def _pipeline(self, planned: Plan) -> Outcome:
         job, worker = planned.job, self.worker
@@ -208,7 +212,9 @@ def _last_word(error: LavaExecError) -> str:
     """Who has to act, what happened, what to do next: the help line of the error's class."""
     if error.exit_code == ExitCode.CANCELED:
         return error.message
-    return f"{error.error_type} error, for {error.who}: {error.message}" + (f" ({error.hint})" if error.hint else "")
+    return f"{error.error_type} error, for {error.who}: {error.message}" + (
+        f" ({error.hint})" if error.hint else ""
+    )
 
 
 def _exit_code(error: LavaExecError | None, cases: dict[str, int]) -> ExitCode:
@@ -259,8 +265,14 @@ def _secrets(folder: Path) -> dict[str, str]:
 
 def _arguments(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m executor.runner", description="Run one job.")
-    parser.add_argument("--job", type=Path, default=Path("/job"), help="directory with job, device and worker.yaml")
-    parser.add_argument("--out", type=Path, default=Path("/out"), help="kept directory: journal, overlay, attachments")
+    parser.add_argument(
+        "--job", type=Path, default=Path("/job"), help="directory with job, device and worker.yaml"
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("/out"), help="kept directory: journal, overlay, attachments"
+    )
     parser.add_argument("--work", type=Path, default=Path("/work"), help="scratch directory")
-    parser.add_argument("--socket", type=Path, default=Path("/run/lava-exec/agent.sock"), help="the agent's socket")
+    parser.add_argument(
+        "--socket", type=Path, default=Path("/run/lava-exec/agent.sock"), help="the agent's socket"
+    )
     return parser.parse_args(argv)

@@ -142,7 +142,8 @@ class ExecuteQemu(Action):
         wanted = str(self.context.get("arch", ""))
         if self.architectures and wanted and wanted not in self.architectures:
             yield self.problem(
-                f"the device cannot run context.arch {wanted!r}", hint=f"it can: {', '.join(self.architectures)}"
+                f"the device cannot run context.arch {wanted!r}",
+                hint=f"it can: {', '.join(self.architectures)}",
             )
 
     def run(self, run: Run) -> None:
@@ -227,7 +228,9 @@ def image_arguments(artifact: Artifact, artifacts: dict[str, Artifact]) -> list[
             token = f"{{{label}}}"
             if f"file={token}" in word:
                 wanted = "raw" if "format=raw" in word else other.format
-                word = word.replace(f"file={token}", "file=" + drive_file(other.path, other.format or "raw", wanted))
+                word = word.replace(
+                    f"file={token}", "file=" + drive_file(other.path, other.format or "raw", wanted)
+                )
             word = word.replace(token, str(other.path))
         words.append(word)
     return words
@@ -271,4 +274,3 @@ def _version(program: str, run: Run) -> str:
         raise InfrastructureError(f"QEMU does not start: {error.message}", error.hint) from error
     match = re.search(r"version (\S+)", "\n".join(done.lines_tail))
     return match.group(1) if match else ""
-

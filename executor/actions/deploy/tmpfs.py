@@ -16,7 +16,7 @@ from executor.actions.deviceenv import DeployDeviceEnv
 from executor.actions.download import DownloadRetry
 from executor.actions.guest import ApplyOverlayGuest
 from executor.actions.image.copy import overlay
-from executor.actions.image.identify import identify
+from executor.actions.image.identify import Kind, identify
 from executor.actions.overlay import LavaOverlay
 from executor.errors import ConfigurationError, JobError
 from executor.model.job import DeployParameters, Resource
@@ -38,7 +38,8 @@ class TmpfsParameters(DeployParameters, kw_only=True):
     """`to: tmpfs`"""
 
     images: Annotated[
-        dict[str, Resource], Meta(min_length=1, description="label → image; `{label}` in image_arg becomes its path")
+        dict[str, Resource],
+        Meta(min_length=1, description="label → image; `{label}` in image_arg becomes its path"),
     ]
     uefi: Annotated[Resource | None, Meta(description="firmware directory for QEMU's -L")] = None
     type: Literal["monitor"] | None = None
@@ -121,12 +122,9 @@ def _only_read(label: str, image_arg: str) -> bool:
 
 def _own(run: Run, artifact: Artifact) -> Artifact:
     found = identify(artifact.path)
-    if found.kind == "qcow2":
-        kind = "qcow2"
-    else:
-        kind = "raw"
-        if artifact.compression:
-            raise JobError(f"{artifact.label}: still compressed with {artifact.compression}")
+    if artifact.compression:
+        raise JobError(f"{artifact.label}: still compressed with {artifact.compression}")
+    kind = "qcow2" if found.kind is Kind.QCOW2 else "raw"
     target = run.context.work / f"{artifact.label}-{run.action.level}.qcow2"
     overlay(artifact.path, kind, target, deadline=run.deadline, log=run.log.output)
     run.log.debug(f"{artifact.label}: {target.name} on top of the cached {kind} image, nothing copied")
