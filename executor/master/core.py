@@ -90,6 +90,7 @@ class Core:
         self.outgoing: list[tuple[bytes, Push]] = []
         self.touched: set[int] = set()  # jobs of which somebody may want to hear
         self.dirty = True  # the scheduler should look again
+        self._next_expiry = float("inf")  # when the first waiting job has waited too long
         self._started = monotonic()
         self._recover()
 
@@ -215,6 +216,10 @@ class Core:
         for given in result.start:
             self._reserve(by_id[given.job], given.device, given.worker)
         self.waiting = result.waiting
+        self._next_expiry = min(
+            (job.queue_until for job in waiting if job.id in result.waiting and job.queue_until is not None),
+            default=float("inf"),
+        )
 
     def _reserve(self, job: JobRecord, device: str, worker: str) -> None:
         job.device, job.worker = device, worker
@@ -309,6 +314,8 @@ class Core:
     def tick(self) -> None:
         """Notice workers that have fallen silent, and jobs whose worker is lost."""
         now = self.monotonic()
+        if self.clock() >= self._next_expiry:
+            self.dirty = True
         for worker in self.workers.values():
             if worker.online and now - worker.seen > self.settings.worker_offline:
                 self.offline(worker, "it has been silent")

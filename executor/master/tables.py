@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from sqlalchemy import (
     JSON,
@@ -134,7 +134,7 @@ MIGRATIONS: dict[int, Migration] = {}  # version -> the step that leads to versi
 
 
 def prepare(
-    connection: Connection, migrations: dict[int, Migration] | None = None, to: int = VERSION
+    connection: Connection, migrations: Mapping[int, Migration] | None = None, to: int = VERSION
 ) -> None:
     """Make the tables, or bring older ones up to date. Raises ConfigurationError for a newer store."""
     steps = MIGRATIONS if migrations is None else migrations
