@@ -27,6 +27,7 @@ class Checked:
     device: Device | None = None
     planned: Plan | None = None
     sources: dict[str, str] = field(default_factory=dict)
+    device_data: dict[str, Any] = field(default_factory=dict)  # the device as a plain map
 
     @property
     def errors(self) -> list[Problem]:
@@ -80,6 +81,10 @@ def check_job(
     done.sources = {filename: text}
     if isinstance(device, str):
         done.sources[device_name] = device
+        data = parsed_device.document.data if parsed_device.document is not None else None
+        done.device_data = dict(data) if isinstance(data, dict) else {}
+    else:
+        done.device_data = dict(device)
     if parsed.job is not None and parsed_device.device is not None:
         planned = plan(parsed.job, parsed_device.device)
         found = list(planned.problems)
@@ -106,8 +111,8 @@ def find_device(name: str, job_text: str, filename: str, configs: Path | None) -
         )
     from executor.master.configs import load_configs
     from executor.master.render import render
-    from executor.schema.words import nearest
     from executor.schema.job import parse_job
+    from executor.schema.words import nearest
 
     loaded = load_configs(configs)
     job = parse_job(job_text, filename).job

@@ -61,8 +61,8 @@ def load_config(path: Path, *, must_exist: bool) -> Config:
         return Config()
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"the configuration file {path} cannot be read: {error}") from None
-    from executor.schema.words import nearest
     from executor.schema.loader import load_yaml
+    from executor.schema.words import nearest
 
     document = load_yaml(text, str(path))
     for problem in document.problems:

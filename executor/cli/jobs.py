@@ -64,7 +64,7 @@ def list_jobs(
 
     here = app()
     if local:
-        from executor.cli.local import list_runs
+        from executor.cli.runs import list_runs
 
         return list_runs(here, limit)
     ask = JobList(

@@ -29,7 +29,7 @@ def show(*, job: str) -> int:
     here = app()
     directory = local_directory(here, job)
     if directory is not None:
-        from executor.cli.local import show_run
+        from executor.cli.runs import show_run
 
         return show_run(here, directory)
     with here.channel() as channel:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from executor.report.style import Style, duration, printable, table
+from executor.report.style import Style, duration, printable, quantity, table
 from executor.report.summary import Case, Summary
 from executor.report.terminal import result_line
 
@@ -60,7 +60,7 @@ def verdict(summary: Summary, style: Style) -> str:
 
 
 def _row(case: Case, style: Style) -> list[str]:
-    value = "" if case.measurement is None else f"{case.measurement} {case.units}".rstrip()
+    value = "" if case.measurement is None else quantity(case.measurement, case.units)
     attempt = f"attempt {case.attempt}" if case.attempt > 1 else ""
     notes = "  ".join(part for part in (printable(value), attempt) if part)
     return [style.mark(case.result), printable(case.address), style.result(case.result), notes]

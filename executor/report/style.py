@@ -113,6 +113,13 @@ def _cut(text: str, room: int, style: Style) -> str:
     return text[: room - 1] + ("…" if style.unicode else ".")
 
 
+def quantity(value: float | str, units: str = "") -> str:
+    """A measurement with its units, without a `.0` that says nothing."""
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        value = int(value)
+    return f"{value} {units}".rstrip()
+
+
 def duration(seconds: float) -> str:
     """Seconds as people say them: `0.3 s`, `42 s`, `3 min 20 s`, `2 h 5 min`."""
     if seconds < 10:

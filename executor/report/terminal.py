@@ -11,7 +11,7 @@ from typing import Any, TextIO
 
 from executor.model import journal
 from executor.model.journal import Record
-from executor.report.style import RESULT_STYLE, Style, duration, printable, size
+from executor.report.style import RESULT_STYLE, Style, duration, printable, quantity, size
 
 _STYLES = {
     journal.DEBUG: "dim",
@@ -113,7 +113,7 @@ class LogView:
         if result != "pass" or not self.style.colour:
             text += f" {self.style.result(result)}"
         if msg.get("measurement") is not None:
-            text += f"  {msg['measurement']} {printable(str(msg.get('units') or ''))}".rstrip()
+            text += "  " + printable(quantity(msg["measurement"], str(msg.get("units") or "")))
         if msg.get("error_msg"):
             text += f"  {printable(str(msg['error_msg']))}"
         return text

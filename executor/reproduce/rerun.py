@@ -172,6 +172,11 @@ def bring_image(original: Original, engine: Engine, images: Images | None, secon
     )
 
 
+def has_image(original: Original) -> bool:
+    """Whether the image itself came along."""
+    return (original.directory / IMAGE).is_file()
+
+
 def check_labels(replace: Mapping[str, Path], labels: list[str]) -> None:
     """`--set`: every label is one of the job's and every file is there. Raises UsageError."""
     for label, path in replace.items():

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One job in a container of this machine, watched from this process: for `run` and `reproduce`."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from executor.cli.app import App
+from executor.cli.follow import live_log
+from executor.container.cache import Cache
+from executor.container.devicelock import lock_directory
+from executor.container.jobdir import JobDirectory
+from executor.container.journalfile import read_journal
+from executor.container.session import CancelSteps, Launch, Session
+from executor.container.store import Store
+from executor.errors import Bug
+from executor.report.reader import JournalReader
+from executor.report.summary import Summary, SummaryBuilder
+
+if TYPE_CHECKING:
+    from executor.container.closing import Outcome
+    from executor.container.engine import Engine
+    from executor.model.launch import LaunchSpec
+    from executor.report.terminal import LiveLog
+
+_LOOK = 0.25  # seconds between two looks at the journal when nobody says that it grew
+
+
+def open_cache(here: App) -> Cache:
+    """The artefact cache of this machine, shared with an agent of the same state directory."""
+    return Cache(Store(here.state_path / "cache"))
+
+
+class LocalRun:
+    """Runs one session to its end while this thread shows the journal. Ctrl-C and SIGTERM cancel."""
+
+    def __init__(
+        self, here: App, engine: Engine, directory: Path, *, show_log: bool, cache: Cache | None = None
+    ) -> None:
+        self._here = here
+        self._grown = threading.Event()
+        self._done = threading.Event()
+        self.directory = JobDirectory(directory)
+        self.session = Session(
+            engine,
+            cache or open_cache(here),
+            self.directory,
+            lock_directory(here.state_path),
+            on_journal=lambda size: self._grown.set(),
+            steps=CancelSteps(insist=20, kill=60),
+        )
+        self._outcome: Outcome | None = None
+        self._error: BaseException | None = None
+        self._live: LiveLog | None = live_log(here) if show_log else None
+        self._reader = JournalReader()
+        self._builder = SummaryBuilder()
+        self._offset = 0
+        self._signals: list[int] = []
+
+    def run(self, launch: Launch, spec: LaunchSpec) -> tuple[Outcome, Summary]:
+        """Blocks. Raises what Session.start raises; then there was no container."""
+        worker = threading.Thread(target=self._work, args=(launch, spec), name="session")
+        before = {n: signal.signal(n, self._on_signal) for n in (signal.SIGINT, signal.SIGTERM)}
+        worker.start()
+        try:
+            self._show()
+        finally:
+            worker.join()
+            for number, handler in before.items():
+                signal.signal(number, handler)
+            if self._live is not None:
+                self._live.close()
+        if self._error is not None:
+            raise self._error
+        if self._outcome is None:
+            raise Bug("the session ended without an outcome")
+        self._reader.close()
+        return self._outcome, self._builder.done(self._reader)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self._signals.append(number)  # looked at by _show: a handler must not take locks
+
+    def _work(self, launch: Launch, spec: LaunchSpec) -> None:
+        try:
+            self.session.start(launch, spec)
+            self._outcome = self.session.finish()
+        except BaseException as error:  # handed on to the thread that waits
+            self._error = error
+        finally:
+            self._done.set()
+            self._grown.set()
+
+    def _show(self) -> None:
+        """Until the session is over, and once more for what came last."""
+        told = 0
+        while True:
+            over = self._done.is_set()
+            self._grown.wait(_LOOK)
+            self._grown.clear()
+            if len(self._signals) > told:
+                told = len(self._signals)
+                self._cancel()
+            while data := read_journal(self.directory.journal, self._offset):
+                self._offset += len(data)
+                batch = self._reader.feed(data)
+                if self._live is not None:
+                    self._live.feed(batch)
+                self._builder.add(batch)
+            if over:
+                return
+
+    def _cancel(self) -> None:
+        """However often it is asked for, the device is powered off and all is cleaned up."""
+        if self.session.canceled:
+            self._here.say("\nstill cleaning up; the container is killed after a minute")
+        else:
+            self._here.say("\ncanceled; the device is powered off and everything is cleaned up")
+            self.session.cancel("interrupted at the command line")
