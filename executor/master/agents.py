@@ -42,7 +42,7 @@ class Agents:
         worker = core.workers.setdefault(name, LiveWorker(name))
         alive = worker.online and core.monotonic() - worker.seen < 2 * core.settings.heartbeat
         if alive and worker.session not in ("", ticket.session):
-            log.warning("worker %s has connected again; do two agents use its key?", name)
+            log.warning("worker %s has connected again without a goodbye", name)
         worker.route, worker.session = ticket.route, ticket.session
         worker.missing.clear()
         self._seen(worker)

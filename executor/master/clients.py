@@ -15,7 +15,7 @@ from executor.master.scheduler import FarmDevice
 from executor.master.secretfile import Secrets, write_secrets
 from executor.master.store import JobRecord
 from executor.master.submission import Accepted, Refused
-from executor.schema.check import nearest
+from executor.schema.words import nearest
 from executor.wire import messages
 from executor.wire.keys import Identity, Keyring
 from executor.wire.messages import DeviceRow, Failure, JobInfo, LogBlock

@@ -24,8 +24,9 @@ import msgspec
 from executor.errors import ConfigurationError
 from executor.model.problem import Path as Place
 from executor.model.problem import Problem
-from executor.schema.check import check, nearest
+from executor.schema.check import check
 from executor.schema.loader import Document, load_yaml
+from executor.schema.words import nearest
 
 MAX_FILE = 1 << 20  # bytes
 MAX_CHAIN = 16
@@ -116,7 +117,7 @@ def load_configs(directory: Path) -> DeviceConfigs:
     """
     if not directory.is_dir():
         raise ConfigurationError(
-            f"there is no directory {directory}", "It holds types/*.yaml and devices/*.yaml: see docs/howto."
+            f"there is no directory {directory}", "It holds types/*.yaml and devices/*.yaml."
         )
     stamp = signature(directory)
     problems: list[Problem] = []

@@ -17,6 +17,7 @@ from executor.wire.messages import MAX_BLOCK, MAX_MESSAGE
 
 NAME = "journal.ndjson"
 OPEN_FILES = 128
+MAX_LAST_LINES = 100_000  # that a reader may jump back
 MAX_LINE = MAX_MESSAGE // 4  # bytes; the runner splits far shorter
 _STEP = 64 << 10
 
@@ -118,6 +119,7 @@ class Journals:
     def offset_of_last(self, job: int, lines: int) -> int:
         """Where the last `lines` lines begin."""
         position = self.size(job)
+        lines = min(lines, MAX_LAST_LINES)
         if position == 0 or lines <= 0:
             return position
         descriptor = self._journal(job).descriptor

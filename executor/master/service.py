@@ -35,7 +35,7 @@ from executor.master.journals import BadBlock
 from executor.master.offload import Full, Offload
 from executor.master.parking import Parked, Parking
 from executor.master.settings import Settings, load_settings
-from executor.master.submission import Accepted, Check, Refused, Site, examine
+from executor.master.submission import Accepted, Check, Question, Refused, Site, examine
 from executor.wire import messages
 from executor.wire.keys import Identity, Keyring, first_start
 from executor.wire.messages import Failure
@@ -48,7 +48,9 @@ BATCH = 64  # messages handled before timers and replies have their turn
 TICK = 0.5  # seconds
 RELOAD = 2.0
 RETAIN = 60.0
+HISTORY_DAYS = 180.0
 DISK_QUEUE, PLAN_QUEUE = 4096, 64
+WARM_UP = Question("job_name: warm-up\ndevice_type: none\nactions: []\n", "warm-up.yaml", {"actions": {}})
 
 
 class Master:
@@ -64,8 +66,7 @@ class Master:
         with contextlib.ExitStack() as undo:
             undo.callback(self._wake_in.close)
             undo.callback(self._wake_out.close)
-            directory = state / "master"
-            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            directory = _made(state / "master")
             undo.enter_context(_locked(directory / "lock"))
             pair = first_start(state / "keys")
             keyring = Keyring(state / "keys")
@@ -94,6 +95,8 @@ class Master:
             _Timer(RETAIN, self._retain),
         ]
         self._reloading = False
+        with contextlib.suppress(Full):  # the first real job need not wait for imports
+            self._planner.submit(lambda: check(WARM_UP), _ignore, _ignore)
 
     def run(self) -> None:
         """Serve until `stop`. Closes everything before it returns."""
@@ -391,8 +394,9 @@ class Master:
             self._reloading = True
 
     def _retain(self) -> None:
-        """Remove the directories of old jobs."""
+        """Remove the directories of old jobs, and old lines about devices and workers."""
         core = self.core
+        core.store.trim_history(core.clock() - HISTORY_DAYS * retention.DAY)
         for id in retention.choose(core.store.kept(), core.settings.retention, core.clock()):
             core.store.update_job(id, removed=True)
             core.store.note("job", id, "journal and files removed by retention", core.clock())
@@ -416,6 +420,16 @@ class _Timer:
 
 def _ignore(_: object) -> None:
     return None
+
+
+def _made(directory: Path) -> Path:
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(
+            f"{directory} cannot be used: {error.strerror}", "Set LAVA_EXEC_STATE to a directory of yours."
+        ) from None
+    return directory
 
 
 @contextlib.contextmanager

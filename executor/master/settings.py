@@ -11,8 +11,9 @@ import msgspec
 from executor.errors import ConfigurationError
 from executor.model.problem import Problem
 from executor.model.worker import Limits
-from executor.schema.check import check, nearest
+from executor.schema.check import check
 from executor.schema.loader import load_yaml
+from executor.schema.words import nearest
 from executor.wire.messages import DEFAULT_ADDRESS
 
 _Positive = Annotated[float, msgspec.Meta(gt=0)]

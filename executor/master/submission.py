@@ -19,8 +19,8 @@ from executor.master.configs import Device, DeviceConfigs
 from executor.master.render import render
 from executor.master.settings import Settings
 from executor.model.problem import Problem
-from executor.schema.check import nearest
 from executor.schema.loader import Document, load_yaml
+from executor.schema.words import nearest
 from executor.wire.messages import Submit
 
 MASK = "[MASKED]"

@@ -12,6 +12,7 @@ A key's text form is 64 hexadecimal digits: safe on a command line and in a file
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import secrets
@@ -108,29 +109,37 @@ def prepare_directory(keys: Path) -> None:
     """Make the directory, or see that nobody else can look into it. Raises ConfigurationError naming the
     chmod.
     """
-    keys.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        keys.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unusable(keys, error) from None
     _check_private(keys, "the key directory", "700")
 
 
 def load_or_make(keys: Path, who: str) -> KeyPair:
     """The pair of `who` (master, client, agent), made at first use with mode 0600."""
     prepare_directory(keys)
-    path = keys / f"{who}.secret"
-    if not path.exists():
-        public, secret = zmq.curve_keypair()
-        temporary = keys / f".{who}.{secrets.token_hex(8)}"
-        _write(temporary, z85.decode(secret).hex() + "\n", 0o600)
-        try:
-            os.link(temporary, path)  # never replaces a key that another process made meanwhile
-        except FileExistsError:
-            pass
-        finally:
-            temporary.unlink()
+    try:
+        _make(keys, who)
+    except OSError as error:
+        raise _unusable(keys, error) from None
     pair = load(keys, who)
     public_file = keys / f"{who}.pub"
     if _read(public_file) != pair.public:
         _replace(public_file, pair.public + "\n")
     return pair
+
+
+def _make(keys: Path, who: str) -> None:
+    path = keys / f"{who}.secret"
+    if path.exists():
+        return
+    _, secret = zmq.curve_keypair()
+    temporary = keys / f".{who}.{secrets.token_hex(8)}"
+    _write(temporary, z85.decode(secret).hex() + "\n", 0o600)
+    with contextlib.suppress(FileExistsError):  # never replaces a key that another process made meanwhile
+        os.link(temporary, path)
+    temporary.unlink()
 
 
 def load(keys: Path, who: str) -> KeyPair:
@@ -251,13 +260,22 @@ class Keyring:
 
 
 def _check_private(path: Path, what: str, mode: str) -> None:
-    stat = path.stat()
+    try:
+        stat = path.stat()
+    except PermissionError as error:
+        raise _unusable(path, error) from None
     if stat.st_mode & 0o077:
         raise ConfigurationError(
             f"{what} {path} is open to others (mode {stat.st_mode & 0o777:04o})", f"chmod {mode} {path}"
         )
     if stat.st_uid not in (os.geteuid(), 0):
         raise ConfigurationError(f"{what} {path} belongs to another user", f"chown {os.geteuid()} {path}")
+
+
+def _unusable(path: Path, error: OSError) -> ConfigurationError:
+    return ConfigurationError(
+        f"{path} cannot be used: {error.strerror}", "Keys lie below the state directory: set LAVA_EXEC_STATE."
+    )
 
 
 def _read(path: Path) -> str:

@@ -79,6 +79,12 @@ def test_broken_secret_is_named(directory: Path, text: str) -> None:
         keys.load(directory, "client")
 
 
+def test_directory_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigurationError, match="cannot be used: Not a directory"):
+        keys.load_or_make(tmp_path / "file" / "keys", "client")
+
+
 def test_missing_secret_is_told(directory: Path) -> None:
     keys.prepare_directory(directory)
     with pytest.raises(ConfigurationError, match="there is no key"):
