@@ -211,6 +211,8 @@ class TarTree:
 
         Only `..` in front can be judged: behind a name it depends on what that name becomes.
         """
+        if not info.linkname:
+            raise JobError(f"the symlink {info.name} in {self._name} has no target")
         if self._policy.rooted:
             return
         parts = [part for part in info.linkname.split("/") if part not in ("", ".")]

@@ -147,7 +147,7 @@ def _entries(reader: _Reader) -> Iterator[Entry]:
             raise JobError("an entry of the ramdisk does not start at a multiple of 4")
         raw = head + reader.take(_HEADER - 1)
         if len(raw) < _HEADER or not raw.startswith(MAGICS):
-            if isinstance(reader, _Plain):
+            if isinstance(reader, _Plain) and not raw.startswith(MAGICS):
                 reader.position -= len(raw)  # another, compressed archive begins here
                 return
             raise JobError("the cpio archive in the ramdisk is damaged")
@@ -186,6 +186,7 @@ class _Plain:
 
     def __init__(self, file: BinaryIO, position: int) -> None:
         self._file = file
+        self._size = file.seek(0, 2)
         self.position = position
 
     def take(self, count: int) -> bytes:
@@ -196,6 +197,8 @@ class _Plain:
 
     def skip(self, count: int) -> None:
         self.position += count
+        if self.position > self._size:
+            raise JobError("the archive in the ramdisk is cut off")
 
 
 class _Unpacker(Protocol):

@@ -61,9 +61,41 @@ def _xz(file: io.RawIOBase) -> IO[bytes]:
     return lzma.LZMAFile(cast("IO[bytes]", file), format=lzma.FORMAT_XZ)  # noqa: SIM115  # the caller closes it
 
 
+class _Zstd(io.RawIOBase):
+    """Frames one behind the other. The module's own reader takes a frame that is cut off for a whole one."""
+
+    def __init__(self, file: io.RawIOBase) -> None:
+        self._file = file
+        self._frame = self._new()
+        self._begun = False
+        self._ready = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1, /) -> bytes:
+        while not self._ready:
+            packed = self._frame.unused_data if self._frame.eof else b""
+            if self._frame.eof:
+                self._frame, self._begun = self._new(), False
+            packed = packed or self._file.read(1 << 14) or b""
+            if not packed:
+                if self._begun:
+                    raise EOFError("the last frame is cut off")
+                return b""
+            self._begun = True
+            self._ready = self._frame.decompress(packed)
+        size = size if size > 0 else len(self._ready)
+        data, self._ready = self._ready[:size], self._ready[size:]
+        return data
+
+    @staticmethod
+    def _new() -> zstandard.ZstdDecompressionObj:
+        return zstandard.ZstdDecompressor(max_window_size=_MEMORY).decompressobj()
+
+
 def _zstd(file: io.RawIOBase) -> IO[bytes]:
-    reader = zstandard.ZstdDecompressor(max_window_size=_MEMORY)
-    return cast("IO[bytes]", reader.stream_reader(cast("IO[bytes]", file), read_across_frames=True))
+    return cast("IO[bytes]", _Zstd(file))
 
 
 _ZSTD_SKIPPABLE = tuple(bytes([0x50 + n, 0x2A, 0x4D, 0x18]) for n in range(16))
