@@ -17,7 +17,7 @@ from executor.wire.server import Ticket
 
 log = logging.getLogger(__name__)
 
-MISSED = 2  # heartbeats that may leave out a running job before it counts as lost
+MISSED = 2  # heartbeats in a row that leave out a job which the agent should hold
 MAX_STARTS = 8  # jobs of one Orders, and their bytes together
 MAX_START_BYTES = 8 << 20
 SAVE_SECONDS = 60.0  # how often "last seen" goes into the store
@@ -176,11 +176,10 @@ class Agents:
             if id in worker.jobs:
                 worker.missing.pop(job.id, None)
                 self._hear(job, worker.jobs[id])
-            elif job.accepted:
+            elif job.accepted or job.state == states.CANCELING or worker.draining:
                 worker.missing[job.id] = worker.missing.get(job.id, 0) + 1
                 if worker.missing[job.id] >= MISSED:
-                    text = f"worker {worker.name} no longer knows the job"
-                    core.finish(job, states.INCOMPLETE, "Infrastructure", text)
+                    self._give_up(worker, job)
         before = worker.leftovers
         worker.leftovers = {}
         for id in worker.jobs.keys() - held.keys():
@@ -189,6 +188,15 @@ class Agents:
                 worker.leftovers[known.id] = known.device
         if before != worker.leftovers:
             core.dirty = True
+
+    def _give_up(self, worker: LiveWorker, job: JobRecord) -> None:
+        """The agent does not hold a job, although there was time to hear of it."""
+        worker.missing.pop(job.id, None)
+        if job.accepted or job.state == states.CANCELING:
+            text = "" if job.state == states.CANCELING else f"worker {worker.name} no longer knows the job"
+            self._core.finish(job, states.INCOMPLETE, "Infrastructure", text)
+        else:
+            self._core.withdraw(job, f"worker {worker.name} is draining")
 
     def _hear(self, job: JobRecord, said: AgentJob) -> None:
         """An agent holds a job: it need not be sent again; it may be running by now."""

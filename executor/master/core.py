@@ -141,6 +141,14 @@ class Core:
         self.touched.add(job.id)
         return True
 
+    def withdraw(self, job: JobRecord, why: str) -> None:
+        """Put a job that no agent has accepted back into the queue; the one move back that there is."""
+        job.state, job.device, job.worker = states.SUBMITTED, "", ""
+        self.store.update_job(job.id, state=job.state, device="", worker="")
+        self.store.note("job", job.id, f"back in the queue: {why}", self.clock())
+        self.touched.add(job.id)
+        self.dirty = True
+
     def cancel(self, job: JobRecord, by: str, reason: str) -> None:
         """End a job: at once while it waits, else by asking its worker."""
         if job.finished or job.state == states.CANCELING:

@@ -498,6 +498,29 @@ def test_draining_worker_takes_no_jobs(farm: Farm) -> None:
     assert farm.fate(id)[0] == "Scheduled"
 
 
+def test_job_that_a_draining_worker_does_not_take_goes_back(farm: Farm) -> None:
+    farm.hello()
+    farm.hello(worker="v", session="s2")
+    id = farm.new_job()
+    taken = farm.job(id).worker
+    session = {"w": "s1", "v": "s2"}[taken]
+    farm.beat(worker=taken, session=session, draining=True)
+    assert farm.job(id).worker == taken
+    farm.beat(worker=taken, session=session, draining=True)
+    assert (farm.job(id).state, farm.job(id).worker) == ("Scheduled", "v" if taken == "w" else "w")
+
+
+def test_cancel_that_the_agent_leaves_unanswered(farm: Farm) -> None:
+    farm.hello()
+    id = farm.new_job()
+    farm.cancel(id)
+    farm.beat()
+    assert farm.fate(id)[0] == "Canceling"
+    farm.beat()
+    assert farm.fate(id) == ("Finished", "Canceled", "Canceled", ExitCode.CANCELED)
+    assert farm.job(id).error_msg == "canceled by bob"
+
+
 def test_worker_settings_go_with_the_job(tmp_path: Path) -> None:
     own = WorkerSettings(environment={"B": "2"}, dispatcher={"prefix": "p"})
     farm = Farm(tmp_path, Settings(environment={"A": "1"}, workers={"w": own}, file_urls=["/srv"]))
