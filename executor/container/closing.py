@@ -105,7 +105,8 @@ class Closing:
 
     def _seal(self, end: End, words: list[tuple[str, str]], tail: Tail) -> Tail:
         try:
-            return seal(self._directory.journal, end, notes=words, tail=tail)
+            header = self._directory.header()
+            return seal(self._directory.journal, end, notes=words, tail=tail, header=header)
         except OSError as error:
             self._directory.note(f"the journal cannot be completed: {error}")
             return tail

@@ -13,7 +13,7 @@ import fcntl
 import hashlib
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -74,6 +74,13 @@ def take_device(
         os.close(fd)
         raise
     return DeviceLock(path, fd)
+
+
+def lock_name(device: Mapping[str, object]) -> str:
+    """The name to lock a rendered device by; "" for one of software, which may run many times at once."""
+    commands = device.get("commands")
+    real = bool(device.get("device_info")) or (isinstance(commands, dict) and bool(commands))
+    return str(device.get("hostname") or "") if real else ""
 
 
 def lock_directory(state: Path) -> Path:

@@ -150,6 +150,7 @@ class DockerEngine:
                 running=str(row.get("State")) in ("running", "paused", "restarting"),
                 started=str(row.get("State")) not in ("created", "configured"),
                 labels=_labels(row.get("Labels")),
+                created=float(row.get("Created") or 0),
             )
             for row in rows
         ]

@@ -58,6 +58,7 @@ class Container(msgspec.Struct, frozen=True):
     started: bool = True  # False: created, never started
     labels: dict[str, str] = {}
     error: str = ""
+    created: float = 0.0  # seconds since the epoch; known from `containers` only
 
 
 class Engine(Protocol):

@@ -24,8 +24,10 @@ from typing import Any, TypeVar
 import msgspec
 import yaml
 
+from executor import __version__
 from executor.container.beneath import disk_usage
-from executor.errors import Bug, InfrastructureError
+from executor.errors import InfrastructureError, LavaExecError
+from executor.model.journal import Header
 from executor.model.launch import LaunchSpec
 from executor.model.worker import Worker
 
@@ -52,6 +54,7 @@ class SessionRecord(msgspec.Struct, omit_defaults=True):
     device_name: str = ""
     container: str = ""  # full id, "" before it was made
     container_name: str = ""
+    state: str = ""  # the state directory in the labels of its containers
     started: bool = False
     secrets: str = ""  # path of the file in memory
     directories: list[str] = []  # that file:// URLs may lie in
@@ -126,6 +129,23 @@ class JobDirectory:
     def read_worker(self) -> Worker:
         return msgspec.convert(_read_yaml(self.inputs / "worker.yaml"), Worker)
 
+    def header(self) -> Header:
+        """The first record for a journal that the runner never began, as far as these files tell it."""
+        header = Header(version=__version__)
+        with contextlib.suppress(LavaExecError, msgspec.ValidationError):
+            worker = self.read_worker()
+            header.job_id, header.submitter, header.host = worker.job_id, worker.submitter, worker.worker
+            header.image, header.image_digest = worker.image, worker.image_digest
+            header.container, header.attempt_of = worker.container, worker.attempt_of
+        with contextlib.suppress(LavaExecError):
+            device = self.read_device()
+            header.device = str(device.get("hostname") or "")
+            header.device_type = str(device.get("device_type") or device.get("devicetype") or "")
+        with contextlib.suppress(LavaExecError, OSError):
+            header.job_name = str(_read_yaml(self.inputs / "job.yaml").get("job_name") or "")
+            header.pipeline_job = (self.inputs / "job.yaml").read_text(encoding="utf-8")
+        return header
+
     def artefacts(self) -> list[Artefact]:
         return _read(self.path / "artefacts.json", list[Artefact]) or []
 
@@ -197,7 +217,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     except (OSError, yaml.YAMLError) as error:
         raise InfrastructureError(f"{path} cannot be read: {error}") from None
     if not isinstance(data, dict):
-        raise Bug(f"{path} holds no map")
+        raise InfrastructureError(f"{path} holds no map")
     return data
 
 

@@ -16,7 +16,7 @@ import msgspec
 
 from executor.container.beneath import open_beneath
 from executor.model import journal
-from executor.model.journal import End, Record
+from executor.model.journal import End, Header, Record
 
 BLOCK = 1 << 20  # bytes of one read
 _TAIL = 256 << 10  # where the last record is looked for at first
@@ -110,10 +110,17 @@ def count(path: Path) -> tuple[int, dict[str, int]]:
     return lines, cases
 
 
-def seal(path: Path, end: End, *, notes: Iterable[tuple[str, str]] = (), tail: Tail | None = None) -> Tail:
+def seal(
+    path: Path,
+    end: End,
+    *,
+    notes: Iterable[tuple[str, str]] = (),
+    tail: Tail | None = None,
+    header: Header | None = None,
+) -> Tail:
     """Write the last words of a journal whose writer is dead: a mark for a torn line, `notes` as
     (level, text), the `lava/job` result and the `end` record; `seq` goes on without a gap.
-    Returns the new tail.
+    Returns the new tail. `header` begins a journal that has no record yet.
 
     To be called only when nothing else writes the file any more.
     """
@@ -126,6 +133,8 @@ def seal(path: Path, end: End, *, notes: Iterable[tuple[str, str]] = (), tail: T
     def add(level: str, msg: Any) -> None:
         records.append(Record(seq + len(records), now, level, msg))
 
+    if header is not None and not tail.complete:
+        add(journal.HEADER, msgspec.to_builtins(header))
     if tail.torn:
         text = tail.torn[:_TORN].decode("utf-8", "replace")
         add(journal.WARNING, f"the runner died while it wrote this line ({len(tail.torn)} bytes): {text}")

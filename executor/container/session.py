@@ -32,6 +32,7 @@ from executor.container.doorbell import DoorbellServer
 from executor.container.engine import Engine, NoSuchContainer
 from executor.container.jobdir import Artefact, JobDirectory, SessionRecord
 from executor.container.ladder import CancelSteps, Ladder
+from executor.container.launch import LABEL_STATE, labels
 from executor.container.request import Places
 from executor.container.watch import Detached, Watch
 from executor.errors import InfrastructureError, JobCanceled, LavaExecError
@@ -117,7 +118,8 @@ class Session:
         """
         begin, deadline = time.monotonic(), Deadline.after(START_SECONDS)
         name = f"lava-exec-{spec.job_id}-{random.token_hex(3)}"
-        self._record = SessionRecord(spec.job_id, container_name=name)
+        state = spec.labels.get(LABEL_STATE, "")
+        self._record = SessionRecord(spec.job_id, container_name=name, state=state)
         self.directory.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not self.directory.own():
             raise InfrastructureError(f"job {spec.job_id} is already served by another process")
@@ -152,6 +154,7 @@ class Session:
         path = Path(record.secrets) if record.secrets else None
         self._places, self._secrets = Places(self.directory.path, secrets=path), secretplace.load(path)
         try:
+            self._remove_finalizers()
             began = self._began()
         except InfrastructureError:
             self.directory.disown()
@@ -266,6 +269,13 @@ class Session:
             return self._engine.inspect(other.container, Deadline.after(10)).running
         except NoSuchContainer:
             return False
+
+    def _remove_finalizers(self) -> None:
+        """Those that were cut off with the process that ran them; they are run again."""
+        wanted = labels(self._record.job_id, "", "", role="finalizer")
+        for container in self._engine.containers(wanted, Deadline.after(30)):
+            if container.labels.get(LABEL_STATE) == self._record.state:
+                self._engine.remove(container.id, Deadline.after(30))
 
     def _began(self) -> bool:
         """Was the container of an adopted job ever started? Finds one whose id could not be written down."""

@@ -32,6 +32,11 @@ class Page:
     hold: threading.Event | None = None  # the last byte of the body waits for it
 
 
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A reader that went away is nothing to print."""
+
+
 class WebServer:
     """`pages` may be changed at any time; `requests` are (path, headers with small letters) as they came."""
 
@@ -49,7 +54,7 @@ class WebServer:
             def do_GET(self) -> None:
                 web._answer(self)
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = _Server(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
         self.address = f"http://127.0.0.1:{self._server.server_address[1]}"

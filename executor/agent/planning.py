@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a job needs in its container, from the same plan that the runner will make.
+
+The one place of the agent that knows the pipeline, which is imported with the first job only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from executor.model.launch import Needs
+
+DAY = 86400.0
+
+
+class Planned(msgspec.Struct, frozen=True):
+    """`seconds`: the job's own timeout."""
+
+    needs: Needs
+    seconds: float = DAY
+
+
+Planner = Callable[[str, dict[str, Any], bool], Planned]
+
+
+def plan_job(text: str, device: dict[str, Any], strict: bool) -> Planned:
+    """Parse and plan. A job without a plan gets the smallest container: its runner tells what is wrong."""
+    from executor.pipeline.planner import plan
+    from executor.schema.device import parse_device
+    from executor.schema.job import parse_job
+
+    job = parse_job(text, "job.yaml", strict=strict).job
+    parsed = parse_device(device, "device.yaml").device
+    if job is None or parsed is None:
+        return Planned(Needs())
+    planned = plan(job, parsed)
+    return Planned(planned.needs, job.timeouts.job or DAY)
