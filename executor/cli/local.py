@@ -13,6 +13,7 @@ from executor.cli.app import App
 from executor.cli.follow import live_log
 from executor.container.cache import Cache
 from executor.container.devicelock import lock_directory
+from executor.container.facts import ca_bundle
 from executor.container.jobdir import JobDirectory
 from executor.container.journalfile import read_journal
 from executor.container.session import CancelSteps, Launch, Session
@@ -32,7 +33,7 @@ _LOOK = 0.25  # seconds between two looks at the journal when nobody says that i
 
 def open_cache(here: App) -> Cache:
     """The artefact cache of this machine, shared with an agent of the same state directory."""
-    return Cache(Store(here.state_path / "cache"))
+    return Cache(Store(here.state_path / "cache"), verify=ca_bundle(dict(here.env)) or True)
 
 
 class LocalRun:

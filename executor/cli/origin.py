@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where an earlier run is found: a bundle, a directory, a run here, a job of this host's agent or the master."""
+"""Where an earlier run is found: a bundle, a directory, a run here, a job of this host's agent, a master."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def find_original(here: App, what: str, scratch: str) -> Iterator[Original]:
             yield _unpacked(here, path, target)
         return
     directory = local_directory(here, what)
-    if directory is None and (here.state_path / "agent" / "jobs" / what / "spec.json").is_file():
-        directory = here.state_path / "agent" / "jobs" / what
+    if directory is None:
+        directory = _of_agent(here, what)
     if directory is not None:
         if not directory.is_dir():
             raise UsageError(f"there is no bundle and no directory {what}")
@@ -38,6 +38,18 @@ def find_original(here: App, what: str, scratch: str) -> Iterator[Original]:
     with _scratch(here, scratch) as target:
         _fetch(here, what, target)
         yield Original(target)
+
+
+def _of_agent(here: App, job: str) -> Path | None:
+    """The directory of a job that this host's agent ran and still keeps."""
+    from executor.agent.record import known_jobs
+
+    found = [
+        directory.path
+        for directory, record in known_jobs(here.state_path / "agent" / "jobs")
+        if record.id == job
+    ]
+    return found[-1] if found and (found[-1] / "spec.json").is_file() else None
 
 
 @contextmanager
@@ -65,21 +77,22 @@ def _fetch(here: App, job: str, target: Path) -> None:
     """What the master keeps of a job: enough to run it again where the image and the artefacts are."""
     from executor.cli.files import fetch, file_list
     from executor.cli.follow import blocks
+    from executor.model.deadline import Deadline
     from executor.reproduce.manifest import NEEDED
+    from executor.wire.messages import Definition, JobDefinition
 
     try:
         with here.channel() as channel:
-            rows = {row.path: row for row in file_list(channel, job)}
-            target.mkdir(mode=0o700, parents=True)
-            for name, row in rows.items():
-                place = placed(name)
+            rows = file_list(channel, job)
+            for name in ("job", "out/sources"):
+                (target / name).mkdir(mode=0o700, parents=True)
+            for row in rows:
+                place = placed(row.path)
                 if place:
-                    fetched = fetch(channel, job, row, target / ".fetched")
-                    (target / place).parent.mkdir(parents=True, exist_ok=True)
-                    fetched.replace(target / place)
-            journal = target / "out" / "journal.ndjson"
-            journal.parent.mkdir(exist_ok=True)
-            with journal.open("wb") as file:
+                    fetch(channel, job, row, target / ".fetched").replace(target / place)
+            found = channel.call(JobDefinition(job), Definition, Deadline.after(30))
+            (target / "job" / "job.yaml").write_text(found.text, encoding="utf-8")
+            with (target / "out" / "journal.ndjson").open("wb") as file:
                 file.writelines(blocks(channel, job, wait=False))
     except LavaExecError as error:
         hint = f"Looked for in {here.state_path}, and asked the master at {here.address}. {error.hint}"
@@ -88,7 +101,7 @@ def _fetch(here: App, job: str, target: Path) -> None:
     if lacking:
         raise UsageError(
             f"the master keeps too little of job {job} to run it again: {', '.join(lacking)} missing",
-            "On the worker that ran it: lava-exec bundle, or lava-exec reproduce.",
+            "A job that never got a container left nothing to run again; submit it anew.",
         )
 
 
@@ -96,11 +109,10 @@ def placed(name: str) -> str:
     """Where a file kept at the master belongs in a job's directory; empty for one that is not needed."""
     if name in ("spec.json", "artefacts.json"):
         return name
-    if name.startswith("job/") and name.count("/") == 1 and name.endswith(".yaml"):
-        return name
-    if name.startswith("sources/") and name.endswith(".tar.gz"):
-        return f"out/{name}"
-    return name if name.startswith("out/sources/") and name.endswith(".tar.gz") else ""
+    if name in ("device.yaml", "worker.yaml"):
+        return f"job/{name}"
+    inner = name.removeprefix("sources/")
+    return f"out/{name}" if inner != name and "/" not in inner and inner.endswith(".tar.gz") else ""
 
 
 @contextmanager

@@ -27,21 +27,20 @@ def as_text(problem: Problem, style: Style, source: str = "") -> str:
     """`job.yaml:12:7: error: actions[0].deploy.images: unknown key 'imges' (did you mean 'images'?)`."""
     from executor.model.problem import dotted
 
-    place = problem.file
+    place = printable(problem.file)
     if problem.line:
         place += f":{problem.line}" + (f":{problem.column}" if problem.column else "")
     word = style.paint(f"{problem.severity}:", "error" if problem.severity == "error" else "warn")
-    path = problem.action or dotted(problem.path)
-    near = f" (did you mean {problem.near!r}?)" if problem.near else ""
-    head = [f"{place}:"] if place else []
-    head += [word, f"{path}: {problem.message}{near}" if path else f"{problem.message}{near}"]
-    lines = [style.paint(head[0], "bold") + " " + " ".join(head[1:]) if place else " ".join(head)]
+    path = _lines(problem.action or dotted(problem.path))
+    message = _lines(problem.message) + (f" (did you mean {_lines(problem.near)!r}?)" if problem.near else "")
+    head = f"{word} {path}: {message}" if path else f"{word} {message}"
+    lines = [f"{style.paint(f'{place}:', 'bold')} {head}" if place else head]
     lines += _excerpt(problem, style, source)
     if problem.expected:
-        lines.append(f"  expected: {problem.expected}")
+        lines.append(f"  expected: {_lines(problem.expected)}")
     if problem.hint:
-        lines.append(f"  hint: {problem.hint}")
-    return "\n".join(printable_lines(lines, style))
+        lines.append(f"  hint: {_lines(problem.hint)}")
+    return "\n".join(lines)
 
 
 def as_data(problem: Problem) -> dict[str, Any]:
@@ -63,11 +62,9 @@ def as_data(problem: Problem) -> dict[str, Any]:
     return {"error_type": problem.error_type, "message": problem.message, **found}
 
 
-def printable_lines(lines: Iterable[str], style: Style) -> list[str]:
-    """What input can bring along must not reach the terminal; our own colours may."""
-    if style.colour:
-        return ["\x1b".join(printable(piece) for piece in line.split("\x1b")) for line in lines]
-    return [part for line in lines for part in map(printable, line.split("\n"))]
+def _lines(text: str) -> str:
+    """What input can bring along must not reach the terminal; line ends of our own messages may."""
+    return "\n".join(map(printable, text.split("\n")))
 
 
 def _excerpt(problem: Problem, style: Style, source: str) -> list[str]:

@@ -86,8 +86,7 @@ class _Again:
         bring_artefacts(original, cache.store)
         directory = new_directory(here, rerun.spec.job_id)
         self._here, self._original, self._rerun = here, original, rerun
-        self._show_log = not here.json
-        self._local = LocalRun(here, engine, directory, show_log=self._show_log, cache=cache)
+        self._local = LocalRun(here, engine, directory, show_log=not (here.json or here.quiet), cache=cache)
         bring_sources(original, self._local.directory)
 
     def run(self, expect_same: bool) -> int:

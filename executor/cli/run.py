@@ -90,7 +90,7 @@ def run(
         strict=not lenient,
     )
     directory = new_directory(here, job_id)
-    local = LocalRun(here, engine, directory, show_log=not here.json)
+    local = LocalRun(here, engine, directory, show_log=not (here.json or here.quiet))
     outcome, summary = local.run(launch, spec)
     tell(here, outcome, summary, directory)
     return outcome.end.exit_code

@@ -50,6 +50,42 @@ def master(*, listen: str, configs: str, settings: str) -> int:
     return 0
 
 
+@command(
+    "agent",
+    formats=(),
+    help="""Run an agent alone, until SIGTERM. Its log goes to stderr.
+
+    It needs a key that the master knows and the master's public key: see `lava-exec keys --help`. Jobs go on
+    without it and are taken up again at the next start. SIGUSR1 drains: no new jobs, it ends with the last.""",
+    examples=(
+        "lava-exec agent --master tcp://lab:5560",
+        "lava-exec agent --name lab-2 --cache-size 200",
+    ),
+)
+@click.option("--name", default="", help="This worker's name; by default that of its key at the master.")
+@click.option("--stop-jobs", is_flag=True, help="SIGTERM ends the jobs too, in an orderly way.")
+@click.option(
+    "--cache-size", type=click.FloatRange(0), default=0, metavar="GIB", help="Limit of the artefact cache."
+)
+def agent(*, name: str, stop_jobs: bool, cache_size: float) -> int:
+    from executor.agent.main import run_agent
+    from executor.cli.supervisor import say_ready
+    from executor.wire.keys import host_name
+
+    here = app()
+    log_to_stderr(here)
+    run_agent(
+        here.state_path,
+        here.address,
+        name=name,
+        master_key=here.setting("master_key"),
+        stop_jobs=stop_jobs,
+        cache_bytes=int(cache_size * (1 << 30)),
+        ready=lambda: say_ready(name or host_name()),
+    )
+    return 0
+
+
 def log_to_stderr(here: App) -> None:
     """Times are UTC, as in journals."""
     import time
