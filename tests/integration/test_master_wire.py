@@ -196,6 +196,94 @@ def test_check_that_crashes_costs_only_that_job(tmp_path: Path) -> None:
         assert submit(channel) == "1"
 
 
+def test_fault_of_the_master_costs_one_request(
+    master: LocalMaster,
+    agent: StandInAgent,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("oops")
+
+    with master.client() as channel:
+        id = submit(channel)
+        with monkeypatch.context() as broken:
+            broken.setattr("executor.master.store.Store.notes", fail)
+            with pytest.raises(RequestRefused, match="the master failed: ZeroDivisionError") as caught:
+                show(channel, id)
+            assert (caught.value.code, caught.value.exit_code) == ("internal", 70)
+        assert "oops" in caplog.text
+        assert show(channel, id).row.id == id
+        agent.run(agent.next_job(), make_journal(20))
+        assert show(channel, id).row.cases == {"pass": 1}
+
+
+def test_disk_that_refuses_is_told_to_the_agent(
+    master: LocalMaster, agent: StandInAgent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    data = make_journal(20)
+    with master.client() as channel:
+        id = submit(channel)
+        agent.next_job()
+        with monkeypatch.context() as full:
+            full.setattr("executor.master.journals.os.pwrite", fail)
+            with pytest.raises(RequestRefused, match="No space left"):
+                agent.ship(id, data)
+        with monkeypatch.context() as broken:
+            broken.setattr("executor.master.journals.os.fdatasync", fail)
+            with pytest.raises(RequestRefused, match="the master's disk refuses"):
+                agent.ship(id, data)
+        assert agent.ship(id, data) == len(data)
+
+
+def test_more_jobs_than_can_be_checked_are_told_to_come_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("executor.master.service.PLAN_QUEUE", 1)
+    gate, entered = threading.Event(), threading.Event()
+
+    def check(question: Any) -> Any:
+        if question.filename == "job.yaml":
+            entered.set()
+            gate.wait(SECONDS)
+        return summary_check(question)
+
+    with (
+        LocalMaster(tmp_path, check=check) as master,
+        ThreadPoolExecutor(8) as pool,
+        master.client() as channel,
+    ):
+        slow = pool.submit(submit_alone, master)
+        assert entered.wait(SECONDS)
+        refused: list[RequestRefused] = []
+        deadline = soon()
+        while not refused and not deadline.expired:
+            others = [pool.submit(submit_alone, master) for _ in range(3)]
+            try:
+                channel.call(messages.Submit(JOB), messages.Submitted, Deadline.after(0.5))
+            except RequestRefused as error:
+                refused.append(error)
+            except InfrastructureError:
+                continue
+            finally:
+                if refused:
+                    gate.set()
+        assert refused[0].code == "busy"
+        assert slow.result(SECONDS)
+        del others
+
+
+def submit_alone(master: LocalMaster) -> str:
+    with master.client() as channel:
+        try:
+            return submit(channel)
+        except RequestRefused as error:
+            return error.code
+
+
 # ---- restarts, reconnects, kills
 
 
@@ -337,7 +425,7 @@ def test_kill_of_the_master_in_mid_stream_loses_and_doubles_no_line(process: Mas
 def test_sigterm_stops_within_five_seconds(process: MasterProcess) -> None:
     with process.client() as channel, ThreadPoolExecutor(1) as pool:
         id = submit(channel)
-        waiting = pool.submit(lambda: show(channel, id, wait=5))
+        waiting = pool.submit(lambda: show(channel, id, wait=2))
         began = time.monotonic()
         assert process.process.pid is not None
         os.kill(process.process.pid, signal.SIGTERM)
@@ -489,8 +577,9 @@ def test_waiting_ends_with_the_time(master: LocalMaster) -> None:
 # ---- configuration and retention
 
 
-def test_device_that_is_added_while_the_master_runs(master: LocalMaster, agent: StandInAgent) -> None:
-    with master.client() as channel:
+def test_device_that_is_added_while_the_master_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("executor.master.service.RELOAD", 0.1)
+    with LocalMaster(tmp_path) as master, StandInAgent(master) as agent, master.client() as channel:
         for _ in range(3):
             submit(channel)
         agent.next_job()
