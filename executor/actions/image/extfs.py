@@ -183,7 +183,7 @@ class ExtFs:
         each = made.block_size // made.descriptor_size
         count = -(-made.groups // each)
         meta = made.first_meta_group if made.incompatible & extsuper.META_BG else count
-        found = [made.first_block + 1 + number for number in range(min(count, meta))]
+        found = [made.super_block + 1 + number for number in range(min(count, meta))]
         for number in range(meta, count):
             group = number * each
             found.append(made.first_block + group * made.blocks_per_group + self.has_super(group))

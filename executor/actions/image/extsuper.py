@@ -48,6 +48,11 @@ class Super:
         return -(-(self.blocks - self.first_block) // self.blocks_per_group)
 
     @property
+    def super_block(self) -> int:
+        """The block that holds the superblock; with bigalloc it is not always the first."""
+        return OFFSET // self.block_size
+
+    @property
     def generation(self) -> str:
         """ "ext2", "ext3" or "ext4"."""
         if self.incompatible & (EXTENTS | BIT64) or self.read_only & (METADATA_CSUM | GDT_CSUM):

@@ -47,21 +47,24 @@ class Identified:
     header: uimage.Header | None = None
 
 
-def identify(path: Path) -> Identified:
-    """What the file at `path` is. Raises JobError when it is malformed or names other files (qcow2)."""
+def identify(path: Path, *, own: bool = False) -> Identified:
+    """What the file at `path` is. Raises JobError when it is malformed or names other files (qcow2).
+
+    `own`: the file was made by this job itself; then a qcow2 may have a backing file.
+    """
     with open_file(path) as blocks:
         try:
-            return look(blocks)
+            return look(blocks, own=own)
         except JobError as problem:
             raise JobError(f"{path.name}: {problem.message}", problem.hint) from problem
 
 
-def look(blocks: Blocks) -> Identified:
+def look(blocks: Blocks, *, own: bool = False) -> Identified:
     """The same for anything with blocks: the inside of a qcow2."""
     head = blocks.pread(0, HEAD)
     detail = describe(head)
     if head.startswith(qcow2.MAGIC):
-        found = qcow2.read_header(blocks)
+        found = qcow2.read_header(blocks, own=own)
         return Identified(Kind.QCOW2, blocks.size, f"qcow2 version {found.version}", qcow2=found)
     if head.startswith(uimage.MAGIC.to_bytes(4, "big")):
         return Identified(Kind.UIMAGE, blocks.size, "u-boot image", header=uimage.parse(head))

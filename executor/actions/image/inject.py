@@ -12,6 +12,7 @@ the parts that are not holes.
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -25,7 +26,7 @@ from executor.actions.image.ext4 import put
 from executor.actions.image.identify import Kind, choose, identify, look
 from executor.actions.image.members import read_overlays
 from executor.actions.proc import LineSink
-from executor.errors import JobError
+from executor.errors import InfrastructureError, JobError
 from executor.model.deadline import Deadline
 
 
@@ -62,46 +63,54 @@ def inject(
 
     `partition` counts from 0, `number` is that of the partition table, `label` names a partition or its file
     system; without any of them: "root", else the only or largest ext. `shared`: the image is not this job's
-    own, it stays as it is and the result lies in `workdir`; otherwise it is changed in place. `compression`:
-    what the image is still packed with. `as_overlay`: a raw image may become a qcow2 on top of it. Raises
-    JobError for an image that cannot take it.
+    own, it stays as it is and the result lies in `workdir`; otherwise it was made by this job and is changed
+    in place. `compression`: what the image is still packed with. `as_overlay`: a raw image may become a
+    qcow2 on top of it. Raises JobError for an image that cannot take it.
     """
     begin = time.monotonic()
     tars = [tar] if isinstance(tar, Path) else list(tar)
     workdir.mkdir(parents=True, exist_ok=True)
-    if compression:
-        plain = workdir / f"{image.stem}.plain"
-        decompress(image, plain, compression, deadline=deadline, name=image.name)
-        image, shared = plain, False
-    found = identify(image)
-    format_ = "qcow2" if found.kind is Kind.QCOW2 else "raw"
-    _refuse(found.kind, image.name, found.detail)
-    target, result = image, format_
-    if shared:
-        result = "qcow2" if as_overlay else format_
-        target = workdir / f"{image.stem}.{'qcow2' if result == 'qcow2' else 'img'}"
-        if target == image:
-            target = workdir / f"overlay-{target.name}"
+    made: Path | None = None  # what has to go when something fails
+    original = image
     try:
-        if shared:
-            _prepare(image, format_, target, result=result, deadline=deadline, log=log)
+        if compression:
+            image = made = _unused(workdir, image.stem, "plain")
+            decompress(original, image, compression, deadline=deadline, name=original.name)
+        found = identify(image, own=not shared)
+        format_ = result = "qcow2" if found.kind is Kind.QCOW2 else "raw"
+        _refuse(found.kind, original.name, found.detail)
+        backing = None
+        if shared and not compression:
+            result = "qcow2" if as_overlay else format_
+            backing = image if result == "qcow2" else None
+            made = _unused(workdir, image.stem, "qcow2" if backing else "img")
+            _prepare(image, format_, made, result=result, deadline=deadline, log=log)
+        target = made or image
         with (
             _opened(target, result, deadline) as blocks,
             read_overlays(tars, workdir, deadline=deadline) as members,
         ):
-            window, chosen = _root(blocks, image.name, partition, number, label)
+            window, chosen = _root(blocks, original.name, partition, number, label)
             count = put(window, members, workdir=workdir, deadline=deadline, log=log)
     except BaseException as problem:
-        if shared:
-            target.unlink(missing_ok=True)
-        if isinstance(problem, JobError) and not problem.message.startswith(image.name):
-            raise JobError(f"{image.name}: {problem.message}", problem.hint) from problem
+        if made is not None:
+            made.unlink(missing_ok=True)
+        if isinstance(problem, OSError):
+            raise InfrastructureError(f"{original.name}: {problem.strerror}") from problem
+        if isinstance(problem, JobError) and not problem.message.startswith(original.name):
+            raise type(problem)(f"{original.name}: {problem.message}", problem.hint) from problem
         raise
     seconds = time.monotonic() - begin
     if log is not None:
         where = "" if chosen is None else f" partition {chosen}"
-        log(f"{image.name}:{where} got {count} files of the overlay in {seconds:.2f} s ({target.name})")
-    return Injected(target, result, seconds, chosen, image if result == "qcow2" and shared else None)
+        log(f"{original.name}:{where} got {count} files of the overlay in {seconds:.2f} s ({target.name})")
+    return Injected(target, result, seconds, chosen, backing)
+
+
+def _unused(workdir: Path, stem: str, suffix: str) -> Path:
+    """A name in `workdir` that no other image has."""
+    names = (workdir / f"{stem}{f'-{n}' if n else ''}.{suffix}" for n in itertools.count())
+    return next(path for path in names if not path.exists())
 
 
 def _refuse(kind: Kind, name: str, detail: str) -> None:

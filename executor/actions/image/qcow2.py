@@ -30,8 +30,11 @@ class Qcow2:
     cluster: int
 
 
-def read_header(blocks: Blocks) -> Qcow2:
-    """Parse and judge the header. Raises JobError when it is damaged, encrypted or names another file."""
+def read_header(blocks: Blocks, *, own: bool = False) -> Qcow2:
+    """Parse and judge the header. Raises JobError when it is damaged, encrypted or names another file.
+
+    `own`: the image was made by this job itself and may have a backing file.
+    """
     raw = blocks.pread(0, 4096)
     if len(raw) < _HEADER.size or not raw.startswith(MAGIC):
         raise JobError("the file is not a qcow2, or it is cut off")
@@ -40,7 +43,7 @@ def read_header(blocks: Blocks) -> Qcow2:
         raise JobError(f"the qcow2 is of version {version}; 2 and 3 are supported")
     if not 9 <= bits <= 21:
         raise JobError("the header of the qcow2 makes no sense", "the image is damaged")
-    if backing or backing_length:
+    if (backing or backing_length) and not own:
         raise JobError("the qcow2 needs a backing file; images must stand alone", _HINT)
     if crypt:
         raise JobError("the qcow2 is encrypted", _HINT)

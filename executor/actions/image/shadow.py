@@ -114,12 +114,12 @@ class Shadow:
         fs = self._fs
         made = fs.super
         table = -(-made.inodes_per_group * made.inode_size // made.block_size)
-        found: list[Stretch] = [(0, made.first_block + 1)]
+        found: list[Stretch] = [(0, made.super_block + 1)]
         for number, group in enumerate(fs.groups):
             found += [(group.block_bitmap, 1), (group.inode_bitmap, 1), (group.inode_table, table)]
             if fs.has_super(number):
                 first = made.first_block + number * made.blocks_per_group
-                found.append((first, 1 + len(fs.descriptor_blocks) + made.reserved_descriptors))
+                found.append((first, 2 + len(fs.descriptor_blocks) + made.reserved_descriptors))
         return _merged(found, 0)
 
     def _tick(self) -> None:
@@ -130,7 +130,7 @@ class Shadow:
 def metadata(fs: ExtFs) -> list[Stretch]:
     """What every writer of a file system reads: superblock, descriptors, bitmaps, inodes in use."""
     made = fs.super
-    found: list[Stretch] = [(0, made.first_block + 1)]
+    found: list[Stretch] = [(0, made.super_block + 1)]
     found.extend((block, 1) for block in fs.descriptor_blocks)
     if made.multi_mount_block:
         found.append((made.multi_mount_block, 1))
