@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reaching a board: its console, and the reset that makes it boot.
+
+Spec: action-pipeline §2, device-config §3.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from executor.actions.commands import DeviceCommand
+from executor.console.ports import SSH_QUIT, TELNET_QUIT, ProcessPort
+from executor.console.reader import Console
+from executor.errors import ConfigurationError, InfrastructureError
+from executor.model.launch import Needs
+from executor.model.problem import Problem
+from executor.pipeline.action import Action
+
+if TYPE_CHECKING:
+    from executor.model.device import Connection, Device
+    from executor.pipeline.planner import Site
+    from executor.pipeline.run import Run
+    from executor.pipeline.world import World
+
+_FAREWELLS = {"telnet": TELNET_QUIT, "ssh": SSH_QUIT}
+REBOOT_COMMANDS = ("reboot", "reboot -n", "reboot -nf")  # spec: job-format §6, soft_reboot
+
+
+class ConnectDevice(Action):
+    """Open the device's primary console, unless the namespace has it already; it is read from here on."""
+
+    name = "connect-device"
+    summary = "connect to the device"
+    description = "run the device's connect command on a pty of its own"
+    timeout_error = InfrastructureError
+
+    def __init__(self, device: Device) -> None:
+        self.device = device
+
+    def needs(self) -> Needs:
+        # Where a console's server listens only the admin knows: on the worker, or somewhere in the lab.
+        return Needs(network="bridge")
+
+    def validate(self, world: World) -> Iterable[Problem]:
+        connection = self.device.primary
+        if connection is None:
+            yield self.problem(
+                "the device file has no commands.connect and no connection tagged primary",
+                error_type="Configuration",
+            )
+        elif reason := world.tool(shlex.split(connection.connect)[0]):
+            yield self.problem(reason, error_type="Infrastructure")
+
+    def run(self, run: Run) -> None:
+        namespace = run.namespace
+        if namespace.console is not None and namespace.console.alive:
+            run.log.debug(f"{namespace.console.name} is connected already")
+            return
+        connection = self.device.primary
+        if connection is None:
+            raise ConfigurationError("the device file has no console to connect to")
+        namespace.console = open_console(run, connection)
+
+    def cleanup(self, run: Run) -> None:
+        namespace = run.namespace
+        if namespace.console is not None:
+            namespace.console.close(run.deadline.within(10))
+            if namespace.console in run.context.consoles:
+                run.context.consoles.remove(namespace.console)
+            namespace.console = None
+
+
+def open_console(run: Run, connection: Connection) -> Console:
+    """Start the connection's program and read from it; the context owns the console from now on."""
+    argv = shlex.split(connection.connect)
+    farewell = next((text for tag, text in _FAREWELLS.items() if tag in connection.tags), b"")
+    run.log.info(f"connect {connection.name}: {connection.connect}")
+    device, namespace = run.context.device, run.namespace
+    console = Console(
+        ProcessPort(argv, farewell=farewell),
+        run.context.journal,
+        name=connection.name,
+        namespace=namespace.name,
+        recording=run.context.out / f"console-{namespace.name}-{connection.name}.raw",
+        search_window=int(device.constant("spawn_maxread", default=4092)) * 2,
+    )
+    console.character_delay = run.action.character_delay / 1000
+    console.start()
+    run.context.consoles.append(console)
+    return console
+
+
+class ResetDevice(Action):
+    """Power-cycle the device, or reboot it from its shell where there is no power switch."""
+
+    name = "reset-device"
+    summary = "reset the device"
+    description = "reset the device by its power, or by a command on its console"
+
+    def __init__(self, soft_reboot: str | list[str] | None = None) -> None:
+        self.soft_reboot = [soft_reboot] if isinstance(soft_reboot, str) else list(soft_reboot or ())
+
+    def plan(self, site: Site) -> Iterable[Action]:
+        if site.device.command("hard_reset"):
+            yield PduReboot()
+        else:
+            yield SendRebootCommands(self.soft_reboot)
+
+    def run(self, run: Run) -> None:
+        if run.namespace.console is not None:
+            run.namespace.console.expect_reset()
+
+
+class PduReboot(DeviceCommand):
+    """The device's hard_reset commands."""
+
+    name = "pdu-reboot"
+    summary = "reset by power"
+    description = "run the device's hard_reset commands"
+    timeout_error = InfrastructureError
+    command = "hard_reset"
+
+    def run(self, run: Run) -> None:
+        super().run(run)
+        run.results["status"] = "success"
+
+
+class SendRebootCommands(Action):
+    """Reboot from the shell, with the first command that works."""
+
+    name = "send-reboot-commands"
+    summary = "reboot from the shell"
+    description = "send reboot commands over the console"
+    timeout_error = InfrastructureError
+
+    def __init__(self, commands: list[str]) -> None:
+        self.commands = commands
+
+    def run(self, run: Run) -> None:
+        device, console = run.context.device, run.console
+        shutdown = str(device.constant("shutdown-message"))
+        for line in self.commands or device.command("soft_reboot") or REBOOT_COMMANDS:
+            console.send_line(line)
+            try:
+                console.expect(shutdown, run.operation)
+            except TimeoutError:
+                run.log.warning(f"{line!r} did not reboot the device")
+                continue
+            run.results["commands"] = line
+            return
+        raise InfrastructureError(
+            "the device did not reboot", "give it a hard_reset command in its device file"
+        )
