@@ -207,7 +207,8 @@ class FakeEngine:
             self._rows.pop(row.id, None)
 
     def _run(self, row: _Row) -> None:
-        program = self.programs.get(row.stage.spec.labels.get(LABEL, "job"), _succeed)
+        role = row.stage.spec.labels.get(LABEL, "job")
+        program = self.programs.get(role, _probe if role == "probe" else _succeed)
         try:
             row.exit_code = program(row.stage)
         except Killed:
@@ -230,3 +231,12 @@ class FakeEngine:
 
 def _succeed(stage: Stage) -> int:
     return 0
+
+
+def _probe(stage: Stage) -> int:
+    """Sees the same directories as the host, and has no KVM."""
+    nonce = stage.places.job / "nonce"
+    if nonce.is_file():
+        stage.output = nonce.read_bytes()
+        return 0
+    return 1
