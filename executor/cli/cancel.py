@@ -6,6 +6,7 @@ from __future__ import annotations
 import click
 
 from executor.cli.app import app
+from executor.cli.complete import Job
 from executor.cli.group import command
 from executor.errors import LavaExecError
 
@@ -21,7 +22,7 @@ from executor.errors import LavaExecError
         "lava-exec cancel 12 --wait",
     ),
 )
-@click.argument("jobs", nargs=-1, required=True, metavar="JOB...")
+@click.argument("jobs", nargs=-1, required=True, type=Job(), metavar="JOB...")
 @click.option("--reason", default="", help="Stands in the job's log.")
 @click.option("--wait", is_flag=True, help="Return when they have ended.")
 def cancel(*, jobs: tuple[str, ...], reason: str, wait: bool) -> int:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from executor.cli.app import App, app, write
+from executor.cli.complete import Device
 from executor.cli.group import command, group_command
 from executor.model.deadline import Deadline
 
@@ -45,7 +46,7 @@ def list_devices(*, device_type: str) -> int:
 
 
 @command("show", help="Show one device and its configuration.", examples=("lava-exec devices show qemu-01",))
-@click.argument("name")
+@click.argument("name", type=Device())
 @click.option(
     "--context", "context", multiple=True, metavar="KEY=VALUE", help="Render it for a job's context."
 )
@@ -68,7 +69,7 @@ def show_device(*, name: str, context: tuple[str, ...]) -> int:
         "lava-exec devices set bbb-01 good",
     ),
 )
-@click.argument("name")
+@click.argument("name", type=Device())
 @click.argument("health", type=click.Choice(_DEVICE_HEALTHS, case_sensitive=False))
 @click.option("--reason", default="", help="Stands in the device's history.")
 def set_device(*, name: str, health: str, reason: str) -> int:

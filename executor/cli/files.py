@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from executor.cli.app import App, app
+from executor.cli.complete import Job
 from executor.cli.group import command
 from executor.errors import InfrastructureError, UsageError
 from executor.model.deadline import Deadline
@@ -26,8 +27,7 @@ _ASK = 60.0
     "files",
     help="""List the files kept with a job, or fetch them.
 
-    With paths, these are fetched into the directory of -o; what arrives is checked against its SHA-256. A
-    path of - writes the file before it to stdout.""",
+    With paths, these are fetched into the directory of -o; what arrives is checked against its SHA-256.""",
     examples=(
         "lava-exec files 12",
         "lava-exec files 12 overlay-common.tar.gz -o out/",
@@ -35,7 +35,7 @@ _ASK = 60.0
         "lava-exec files 12 plan.json --stdout | jq .",
     ),
 )
-@click.argument("job")
+@click.argument("job", type=Job())
 @click.argument("paths", nargs=-1)
 @click.option("--all", "every", is_flag=True, help="Fetch all of them.")
 @click.option(

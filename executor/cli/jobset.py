@@ -87,6 +87,9 @@ def tell_end(here: App, info: JobInfo, summary: Summary) -> None:
         )
         return
     write(sys.stdout, "\n" + outcome(summary, here.out))
+    sys.stdout.flush()
+    if info.files:
+        here.say(f"{info.files} files are kept: lava-exec files {info.row.id}")
 
 
 def end_data(info: JobInfo, summary: Summary) -> dict[str, Any]:

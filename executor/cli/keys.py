@@ -39,7 +39,7 @@ keys = LazyGroup(
     "init",
     help="""Make the keys of this machine that are missing, with mode 0600.
 
-    With --master, a master's pair too, and the local command line and agent are authorised; `serve` and
+    With --for-master, a master's pair too, and the local command line and agent are authorised; `serve` and
     `master` do the same at their first start.""",
     examples=("lava-exec keys init", "lava-exec keys init --for-master"),
 )

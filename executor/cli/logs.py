@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 import click
 
 from executor.cli.app import App, app, write
+from executor.cli.complete import Job
 from executor.cli.group import command
 from executor.errors import UsageError
 from executor.model.journal import LOG_LEVELS, Record
@@ -33,7 +34,7 @@ _RANGE = re.compile(r"(\d*)(?:-(\d*))?\Z")
         "lava-exec logs 12 --format yaml > logs.yaml",
     ),
 )
-@click.argument("job")
+@click.argument("job", type=Job())
 @click.option("-f", "--follow", is_flag=True, help="Go on until the job has ended.")
 @click.option("-n", "--last", type=click.IntRange(1, 1_000_000), metavar="N", help="Only the last N records.")
 @click.option("--lines", "lines", metavar="A-B", help="Only these lines; A-, -B and N as well.")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from executor.cli.app import App, app, write
+from executor.cli.complete import Job
 from executor.cli.group import command
 from executor.errors import UsageError
 
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
         "lava-exec results 12 --format json | jq .cause",
     ),
 )
-@click.argument("job")
+@click.argument("job", type=Job())
 @click.argument("suite", default="")
 @click.argument("case", default="")
 @click.option("-o", "--output", type=click.Path(dir_okay=False), help="Write to a file instead of stdout.")

@@ -55,8 +55,9 @@ def master(*, listen: str, configs: str, settings: str) -> int:
     formats=(),
     help="""Run an agent alone, until SIGTERM. Its log goes to stderr.
 
-    It needs a key that the master knows and the master's public key: see `lava-exec keys --help`. Jobs go on
-    without it and are taken up again at the next start. SIGUSR1 drains: no new jobs, it ends with the last.""",
+    It needs a key that the master knows and the master's public key: see `lava-exec keys --help`. Jobs go
+    on without it and are taken up again at the next start. SIGUSR1 drains: no new jobs, it ends with the
+    last.""",
     examples=(
         "lava-exec agent --master tcp://lab:5560",
         "lava-exec agent --name lab-2 --cache-size 200",
@@ -64,9 +65,7 @@ def master(*, listen: str, configs: str, settings: str) -> int:
 )
 @click.option("--name", default="", help="This worker's name; by default that of its key at the master.")
 @click.option("--stop-jobs", is_flag=True, help="SIGTERM ends the jobs too, in an orderly way.")
-@click.option(
-    "--cache-size", type=click.FloatRange(0), default=0, metavar="GIB", help="Limit of the artefact cache."
-)
+@click.option("--cache-size", type=click.FloatRange(0), default=0, metavar="GIB", help="Limit of the cache.")
 def agent(*, name: str, stop_jobs: bool, cache_size: float) -> int:
     from executor.agent.main import run_agent
     from executor.cli.supervisor import say_ready

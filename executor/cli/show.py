@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from executor.cli.app import App, app, write
+from executor.cli.complete import Job
 from executor.cli.group import command
 from executor.errors import ExitCode
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     help="Show one job: state, device, why it waits, how it ended, what happened to it.",
     examples=("lava-exec show 12", "lava-exec show 12 --format json | jq .row.health"),
 )
-@click.argument("job")
+@click.argument("job", type=Job())
 def show(*, job: str) -> int:
     from executor.cli import jobset
     from executor.cli.source import local_directory
@@ -86,7 +87,7 @@ def as_text(here: App, info: JobInfo) -> str:
     help="Print a job as it was submitted, secrets masked.",
     examples=("lava-exec jobs definition 12 > job.yaml", "lava-exec jobs definition 12 --device"),
 )
-@click.argument("job")
+@click.argument("job", type=Job())
 @click.option("--device", is_flag=True, help="Print the device as it was rendered for the job instead.")
 def definition(*, job: str, device: bool) -> int:
     from executor.model.deadline import Deadline
@@ -109,7 +110,7 @@ def definition(*, job: str, device: bool) -> int:
     help="Wait for the end of a job; the exit code tells how it ended, as with submit --wait.",
     examples=("lava-exec jobs wait 12", "lava-exec jobs wait 12 --timeout 600"),
 )
-@click.argument("job")
+@click.argument("job", type=Job())
 @click.option(
     "--timeout", type=click.FloatRange(0), metavar="SECONDS", help="Give up after this; exit code 5."
 )
