@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One step of a job. An action holds only its own work; the engine owns time, retries, results, logging, cleanup.
+"""One step of a job. An action holds only its own work; the engine owns time, retries, results, logging,
+cleanup.
 
-An action is made by a method (see method.py), placed into the tree by the planner, and never changes afterwards:
-whatever happens while it runs lives in the `Run` that is handed to it, one for each attempt.
+An action is made by a method (see method.py), placed into the tree by the planner, and never changes
+afterwards: whatever happens while it runs lives in the `Run` that is handed to it, one for each attempt.
 """
 
 from __future__ import annotations
@@ -27,9 +28,11 @@ _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*\Z", re.IGNORECASE)
 class Action:
     """A node of the plan.
 
-    Class attributes: `name` is API (jobs set timeouts by it, spec: action-pipeline §2); `timeout_error` is the class that
-    an expired limit counts as (spec: job-format §3); `default_timeout` is the built-in limit in seconds; `retry` makes it
-    a RetryAction, which takes `failure_retry` and `repeat` of its block.
+    Class attributes: `name` is API (jobs set timeouts by it, spec: action-pipeline §2); `timeout_error` is
+    the class that an expired limit counts as (spec: job-format §3); `default_timeout` is the built-in limit
+    in seconds; `retry` makes it a RetryAction, which takes `failure_retry` and `repeat` of its block;
+    `restarts_device` says that the device or its console begins anew in it, so that trying again can help
+    even after a panic.
     """
 
     name: ClassVar[str] = ""
@@ -38,6 +41,7 @@ class Action:
     timeout_error: ClassVar[type[LavaExecError]] = JobError
     default_timeout: ClassVar[int | None] = None
     retry: ClassVar[bool] = False
+    restarts_device: ClassVar[bool] = False
 
     # Set once by the planner.
     level: str = ""
@@ -64,7 +68,9 @@ class Action:
         return ""
 
     def plan(self, site: Site) -> Iterable[Action]:
-        """The children, from job and device only: no disk, no network. `site` knows both and this action's place."""
+        """The children, from job and device only: no disk, no network. `site` knows both and this action's
+        place.
+        """
         return ()
 
     def needs(self) -> Needs:
@@ -82,7 +88,9 @@ class Action:
         """Own work that must follow the children."""
 
     def cleanup(self, run: Run) -> None:
-        """Undo after a failure, before a retry, and at the end of the job; must cope with a `run` that never was."""
+        """Undo after a failure, before a retry, and at the end of the job; must cope with a `run` that never
+        was.
+        """
 
     def walk(self) -> Iterator[Action]:
         """This action and all below it, in order of level."""
@@ -90,7 +98,9 @@ class Action:
         for child in self.children:
             yield from child.walk()
 
-    def problem(self, message: str, *, hint: str = "", error_type: str = "Job") -> Problem:
+    def problem(
+        self, message: str, *, hint: str = "", error_type: str = "Job", severity: str = "error"
+    ) -> Problem:
         """A Problem that points at this action and its block."""
         return Problem(
             message,
@@ -98,6 +108,7 @@ class Action:
             path=self.block.path if self.block else (),
             action=f"{self.level} {self.name}",
             hint=hint,
+            severity=severity,
         )
 
 

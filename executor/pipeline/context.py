@@ -25,7 +25,9 @@ class Agent(Protocol):
     """The side of the doorbell that answers questions."""
 
     def fetch(self, what: Fetch, deadline: Deadline, progress: Callable[[str, int, int], None]) -> Fetched:
-        """Get an artefact into /cache. `progress(stage, done, total)` in bytes. Raises errors of executor.errors."""
+        """Get an artefact into /cache. `progress(stage, done, total)` in bytes. Raises errors of
+        executor.errors.
+        """
 
 
 @dataclass

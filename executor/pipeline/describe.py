@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from executor.pipeline.action import Action
+from executor.pipeline.log import clock
 from executor.pipeline.planner import Plan
 
 
@@ -27,12 +28,6 @@ def as_text(planned: Plan) -> str:
         label = f"  {action.label}" if action.label else ""
         rows.append(f"{'  ' * depth}{action.level} {action.name}  [{clock(action.limit)}]{tries}{label}")
     return "\n".join(rows)
-
-
-def clock(seconds: float) -> str:
-    """Seconds as HH:MM:SS, the shape of the field's log lines."""
-    whole = int(seconds)
-    return f"{whole // 3600:02d}:{whole // 60 % 60:02d}:{whole % 60:02d}"
 
 
 def _node(action: Action) -> dict[str, Any]:

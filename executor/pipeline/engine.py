@@ -1,25 +1,35 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Carries out a plan: timing, retries, results, logging, cleanup and finalize, whatever the ending.
+"""Carries out a plan: timing, retries, results, cleanup and finalize, whatever the ending.
 
-Spec: action-pipeline §1 (phases), §4 (errors), §5 (finalize guarantee). The first cause of a failure is the one that
-is reported; what goes wrong afterwards is logged.
+Spec: action-pipeline §1 (phases), §4 (errors), §5 (finalize guarantee). The first cause of a failure is the
+one that is reported; what goes wrong afterwards is logged.
 """
 
 from __future__ import annotations
 
 import time
 import traceback
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
-from executor.errors import Bug, InfrastructureError, JobCanceled, JobTimeout, LavaExecError, timeout_class
+from executor.errors import Bug, InfrastructureError, JobCanceled, LavaExecError
 from executor.model import journal
 from executor.model.deadline import Deadline
 from executor.pipeline.action import Action
+from executor.pipeline.cleanups import Cleanups
 from executor.pipeline.context import JobContext
-from executor.pipeline.describe import clock
+from executor.pipeline.expiry import TIMEOUTS, Limit, explain, is_unexplained
 from executor.pipeline.interrupt import Aborted
+from executor.pipeline.log import clock
 from executor.pipeline.planner import Plan
+from executor.pipeline.records import mark_end, mark_start
 from executor.pipeline.run import Run
+
+_FINALIZE_LEAST = 10.0  # seconds that power-off gets whatever the job's limits say
+_FINALIZE_ABORTED = 30.0  # seconds at most after a second cancel
+_WATCHED = ("boot", "test")  # sections in which a dead device ends the job before the next action begins
 
 
 @dataclass
@@ -39,169 +49,178 @@ class Engine:
         self.plan = plan
         self.context = context
         self.outcome = Outcome()
-        self._started: list[Run] = []  # runs whose cleanup is due
+        self._cleanups = Cleanups(context.journal)
+        self._counts: Counter[int] = Counter()  # by id of the action: how often it was run
+        self._aborted = False
         self._finalized = False
 
     def run(self) -> Outcome:
         """Run all blocks, then clean up and finalize exactly once."""
-        blocks = [a for a in self.plan.actions if a.section != "finalize"]
         try:
-            for action in blocks:
-                self._action(action, self.context.deadline)
+            for action in self.plan.actions:
+                if action.section != "finalize":
+                    self._block(action)
         except Aborted:
-            self.outcome = self._blame(JobCanceled("the job was canceled, twice"), None)
+            self._aborted = True
+            self.outcome = self._blame(_canceled_twice(), None)
         except LavaExecError as error:
             self.outcome = self._blame(error, None)
+        except Exception as error:  # noqa: BLE001 - a fault of the engine itself still has to power the device off
+            self.outcome = self._blame(self._bug(error, "the engine"), None)
         self._finish()
         return self.outcome
 
-    # -- one action ---------------------------------------------------------------------------------------------
+    # -- one action ----------------------------------------------------------------------------------------
 
-    def _action(self, action: Action, parent: Deadline, outer: int = 1) -> None:
-        deadline = Deadline.after(action.limit).sooner(parent)
-        last: LavaExecError | None = None
+    def _block(self, action: Action) -> None:
+        """A top action. A timeout that the job wants skipped is told, and the job goes on (spec: job-format
+        §3).
+        """
+        try:
+            self._action(action, Limit(self.context.deadline))
+        except TIMEOUTS as error:
+            if not action.skip_timeout or self.context.deadline.expired:
+                raise
+            text = (
+                f"{action.name}: the job goes on after this timeout, as its block asks for: {error.message}"
+            )
+            self._log(journal.WARNING, text)
+
+    def _action(self, action: Action, outside: Limit, *, retried: bool = False) -> None:
+        limit = outside.within(action, self._seconds(action))
+        retried = retried or action.max_attempts > 1
+        first: LavaExecError | None = None  # failure of a repeat, which goes on in spite of it
         for attempt in range(1, action.max_attempts + 1):
+            if attempt > 1:
+                self._tell_next(action, attempt, limit.deadline)
             try:
-                self._attempt(action, deadline, attempt, outer)
+                self._attempt(action, limit, attempt, retried=retried)
             except LavaExecError as error:
-                last = last or error if action.repeat else error
-                again = attempt < action.max_attempts and self._may_retry(error, action, deadline)
                 if action.max_attempts > 1:
-                    self._log(
-                        journal.WARNING if again else journal.ERROR,
-                        f"{action.name} failed: {attempt} of {action.max_attempts} attempts. '{error.message}'",
-                    )
-                if not again:
-                    raise
-                self._undo(action)
-                time.sleep(min(action.retry_interval, deadline.remaining))
+                    self._tell_failure(action, attempt, error)
+                if action.repeat and error.retryable:
+                    first = first or error
+                last = attempt == action.max_attempts or not error.retryable
+                if last or not self._may_retry(error, action, limit.deadline):
+                    raise first or error from None
+                self._again(action, limit.deadline)
             else:
                 if not action.repeat:
                     return
-        if last is not None:
-            raise last
+        if first is not None:
+            raise first
+
+    def _seconds(self, action: Action) -> float:
+        return max(action.limit, _FINALIZE_LEAST) if action.section == "finalize" else action.limit
+
+    def _tell_failure(self, action: Action, attempt: int, error: LavaExecError) -> None:
+        level = journal.WARNING if attempt < action.max_attempts else journal.ERROR
+        text = f"{action.name} failed: {attempt} of {action.max_attempts} attempts. '{error.message}'"
+        self._log(level, text)
+
+    def _tell_next(self, action: Action, attempt: int, deadline: Deadline) -> None:
+        word = "repeat" if action.repeat else "retry"
+        text = f"{word}: {action.level} {action.name}, {attempt} of {action.max_attempts}"
+        self._log(journal.INFO, f"{text} (timeout {clock(deadline.remaining + 0.5)}) [{action.namespace}]")
 
     def _may_retry(self, error: LavaExecError, action: Action, deadline: Deadline) -> bool:
-        return error.retryable and deadline.remaining > action.retry_interval
+        if deadline.remaining <= action.retry_interval:
+            self._log(journal.WARNING, f"{action.name}: no time is left for another attempt")
+            return False
+        if not self._revivable(action):
+            self._log(
+                journal.WARNING, f"{action.name}: nothing in it brings the device back, not tried again"
+            )
+            return False
+        return True
 
-    def _attempt(self, action: Action, deadline: Deadline, attempt: int, outer: int) -> None:
-        run = Run(action, self.context, deadline, attempt, attempt if action.max_attempts > 1 else outer)
-        self._started.append(run)
+    def _revivable(self, action: Action) -> bool:
+        """Could another attempt meet a device that answers?"""
+        if any(a.restarts_device for a in action.walk()):
+            return True
+        console = Run(action, self.context, self.context.deadline).connected
+        if console is None or action.section not in _WATCHED:
+            return True
+        try:
+            console.check()
+        except LavaExecError:
+            return False
+        return not console.closed
+
+    def _again(self, action: Action, deadline: Deadline) -> None:
+        """Between two attempts: clean up below `action`, wait."""
+        self._undo(action)
+        console = Run(action, self.context, self.context.deadline).connected
+        if console is not None and any(a.restarts_device for a in action.walk()):
+            console.expect_reset()  # a fault of the last attempt is of the past
+        with self._window(action):
+            time.sleep(min(action.retry_interval, deadline.remaining))
+
+    def _attempt(self, action: Action, limit: Limit, attempt: int, *, retried: bool) -> None:
+        self._counts[id(action)] += 1
+        run = Run(action, self.context, limit, attempt, self._counts[id(action)])
+        self._cleanups.add(run)
         start = time.monotonic()
-        self._mark_start(action, run)
+        mark_start(self.context.journal, action, run)
         error: LavaExecError | None = None
         try:
-            self._work(action, run)
-        except LavaExecError as caught:
-            error = self._reclass(caught, action)
-        except (TimeoutError, Exception) as caught:  # noqa: BLE001 - anything else is converted, nothing is swallowed
-            error = self._convert(caught, action, run)
+            self._work(action, run, retried=retried)
+        except Aborted:
+            self._aborted = True
+            error = _canceled_twice()
+        except Exception as caught:  # noqa: BLE001 - converted, nothing is swallowed
+            error = self._convert(caught, action, run, time.monotonic() - start)
         if error is not None:
             self._blame(error, action)
             run.results["fail"] = error.message
-        self._mark_end(action, run, time.monotonic() - start, error)
+        mark_end(self.context.journal, action, run, time.monotonic() - start, error, retried=retried)
         if error is not None:
             raise error
 
-    def _work(self, action: Action, run: Run) -> None:
-        self.context.interrupts.check()
-        self._expire(action, run)
-        action.run(run)
+    def _work(self, action: Action, run: Run, *, retried: bool) -> None:
+        with self._window(action):
+            if run.deadline.expired:
+                raise TimeoutError
+            if action.section in _WATCHED and run.connected is not None:
+                run.connected.check()
+            action.run(run)
+        late: LavaExecError | None = None
         for child in action.children:
-            self._action(child, run.deadline, run.outer)
+            try:
+                self._action(child, run.limit, retried=retried)
+            except LavaExecError as error:
+                if action.section != "finalize":
+                    raise
+                late = late or error  # power that cannot be switched is no reason to leave consoles open
             self.context.journal.current = (action.name, action.level)
-        action.after(run)
+        with self._window(action):
+            action.after(run)
+        if late is not None:
+            raise late
 
-    def _expire(self, action: Action, run: Run) -> None:
-        if run.deadline.expired:
-            raise TimeoutError(f"{action.name}: no time left")
+    def _window(self, action: Action) -> AbstractContextManager[None]:
+        """Where signals may break in. Finalize can only be aborted."""
+        interrupts = self.context.interrupts
+        return interrupts.cleaning() if action.section == "finalize" else interrupts.work()
 
-    def _convert(self, caught: BaseException, action: Action, run: Run) -> LavaExecError:
-        if not isinstance(caught, TimeoutError):
-            self._log(journal.EXCEPTION, "".join(traceback.format_exception(caught)).rstrip())
-            return Bug(
-                f"{type(caught).__name__} in {action.name}: {caught}", "please report this with the log"
-            )
-        context = self.context
-        if context.deadline.expired:
-            return JobTimeout(
-                f"job timed out after {context.deadline.limit:.0f} seconds, in {action.name}",
-                "raise timeouts.job, or see in the log which action took the time",
-            )
-        kind = timeout_class(action.timeout_error)
-        if run.deadline.expired:
-            seconds = f"{run.deadline.limit:.0f}"
-            self._log(journal.DEBUG, f"{action.name}: timeout. {seconds} seconds")
-            text = f"{action.name} timed out after {seconds} seconds"
-            return kind(
-                f"{text}: {caught}" if str(caught) else text, f"timeouts.actions.{action.name} sets its limit"
-            )
-        return kind(
-            f"{action.name}: {caught}", f"timeouts.connections.{action.name} sets the limit of one operation"
-        )
+    def _convert(self, caught: Exception, action: Action, run: Run, seconds: float) -> LavaExecError:
+        if is_unexplained(caught):
+            if run.deadline.expired:
+                self._log(journal.DEBUG, f"{action.name}: timeout. {run.deadline.limit:.0f} seconds")
+            return explain(action, run, caught, seconds)
+        if isinstance(caught, LavaExecError):
+            return caught
+        hidden = _interrupt_behind(caught)
+        return hidden if hidden is not None else self._bug(caught, action.name)
 
-    def _reclass(self, error: LavaExecError, action: Action) -> LavaExecError:
-        """A program that ran out of time says JobTimeout; whose fault that is, the action knows."""
-        if type(error) is not JobTimeout or error.place is not None:
-            return error
-        kind = timeout_class(action.timeout_error)
-        return error if kind is JobTimeout else kind(error.message, error.hint)
-
-    # -- records ------------------------------------------------------------------------------------------------
-
-    def _mark_start(self, action: Action, run: Run) -> None:
-        self.context.journal.current = (action.name, action.level)
-        top = "." not in action.level
-        limit = min(action.limit, run.deadline.remaining)
-        text = f"start: {action.level} {action.name} (timeout {clock(limit + 0.5)}) [{action.namespace}]"
-        self._log(journal.INFO if top else journal.DEBUG, text)
-        mark = journal.ActionMark(
-            "start",
-            action.name,
-            action.level,
-            attempt=run.attempt,
-            max_attempts=action.max_attempts,
-            timeout=limit,
-            section=action.section,
-            namespace=action.namespace,
-        )
-        self._log(journal.ACTION, mark)
-
-    def _mark_end(self, action: Action, run: Run, seconds: float, error: LavaExecError | None) -> None:
-        if run.results:
-            record = {
-                "definition": "lava",
-                "case": action.name,
-                "result": "fail" if error else "pass",
-                "level": action.level,
-                "duration": f"{seconds:.2f}",
-                "namespace": action.namespace,
-                "extra": run.results,
-            }
-            if action.max_attempts > 1:
-                record["attempt"] = run.attempt
-            self._log(journal.RESULTS, record)
-        top = "." not in action.level
-        self.context.journal.current = (action.name, action.level)
-        text = f"end: {action.level} {action.name} (duration {clock(seconds)}) [{action.namespace}]"
-        self._log(journal.INFO if top else journal.DEBUG, text)
-        mark = journal.ActionMark(
-            "end",
-            action.name,
-            action.level,
-            attempt=run.attempt,
-            max_attempts=action.max_attempts,
-            duration=round(seconds, 3),
-            result="fail" if error else "pass",
-            error_type=error.error_type if error else "",
-            error_msg=error.message if error else "",
-            section=action.section,
-            namespace=action.namespace,
-        )
-        self._log(journal.ACTION, mark)
+    # -- records -------------------------------------------------------------------------------------------
 
     def _log(self, level: str, msg: object) -> int:
         return self.context.journal.record(level, msg)
+
+    def _bug(self, caught: Exception, where: str) -> Bug:
+        self._log(journal.EXCEPTION, "".join(traceback.format_exception(caught)).rstrip())
+        return Bug(f"{type(caught).__name__} in {where}: {caught}", "please report this with the log")
 
     def _blame(self, error: LavaExecError, action: Action | None) -> Outcome:
         """Log an error once, where it arose; how the job would end by it."""
@@ -210,47 +229,38 @@ class Engine:
             error.place = (action.name if action else "", action.level if action else "", seq)
         return Outcome(error, *error.place)
 
-    # -- the end ------------------------------------------------------------------------------------------------
+    # -- the end -------------------------------------------------------------------------------------------
 
     def _undo(self, action: Action) -> None:
         """Clean up all attempts below `action`, before it is tried again."""
-        below = {id(a) for a in action.walk()}
-        due = [run for run in self._started if id(run.action) in below]
-        self._started = [run for run in self._started if id(run.action) not in below]
-        for run in sorted(due, key=_by_level):
-            self._cleanup(run, self.context.deadline)
-
-    def _cleanup(self, run: Run, deadline: Deadline) -> LavaExecError | None:
-        run.deadline = deadline
-        try:
-            run.action.cleanup(run)
-        except LavaExecError as error:
-            self._log(journal.ERROR, f"cleanup of {run.action.name}: {error.message}")
-            return error
-        except Exception as error:  # noqa: BLE001 - one broken cleanup must not keep the others from running
-            self._log(journal.ERROR, f"cleanup of {run.action.name}: {type(error).__name__}: {error}")
-            return InfrastructureError(f"cleanup of {run.action.name} failed: {error}")
-        return None
+        with self._abortable():
+            self._cleanups.below(action, self.context.deadline)
+        if self._aborted:
+            raise _canceled_twice()
 
     def _finish(self) -> None:
-        try:
-            with self.context.interrupts.shield():
-                self._cleanup_all()
-                self._finalize()
-        except Aborted:
-            self._log(journal.ERROR, "aborted by a second cancel; the agent ends what is left")
-
-    def _cleanup_all(self) -> None:
-        budget = Deadline.after(self.context.worker.limits.cleanup_seconds)
         if self.outcome.error is not None:
             self._log(journal.INFO, "cleaning after the job")
-        first: LavaExecError | None = None
-        for run in sorted(self._started, key=_by_level):
-            error = self._cleanup(run, budget)
-            first = first or error
-        self._started.clear()
-        if first is not None and self.outcome.error is None:
-            late = InfrastructureError(f"the job passed, but its cleanup failed: {first.message}")
+        if not self._aborted:
+            with self._abortable():
+                self._cleanup_all()
+        with self._abortable():
+            self._finalize()
+
+    @contextmanager
+    def _abortable(self) -> Iterator[None]:
+        """Something of the end that one more cancel breaks off."""
+        try:
+            with self.context.interrupts.cleaning():
+                yield
+        except Aborted:
+            self._aborted = True
+            self._log(journal.ERROR, "broken off by one more cancel")
+
+    def _cleanup_all(self) -> None:
+        error = self._cleanups.everything(Deadline.after(self.context.worker.limits.cleanup_seconds))
+        if error is not None and self.outcome.error is None:
+            late = InfrastructureError(f"the job passed, but its cleanup failed: {error.message}")
             self.outcome = self._blame(late, None)
 
     def _finalize(self) -> None:
@@ -259,11 +269,24 @@ class Engine:
         self._finalized = True
         for action in self.plan.actions:
             if action.section == "finalize":
+                seconds = min(self._seconds(action), _FINALIZE_ABORTED if self._aborted else float("inf"))
                 try:
-                    self._action(action, Deadline.after(max(action.limit, 1)))
+                    self._action(action, Limit(Deadline.after(seconds)))
                 except LavaExecError as error:
                     self._log(journal.ERROR, f"finalize: {error.message}")
 
 
-def _by_level(run: Run) -> tuple[int, ...]:
-    return tuple(int(part) for part in run.action.level.split("."))
+def _canceled_twice() -> JobCanceled:
+    return JobCanceled("the job was canceled, twice")
+
+
+def _interrupt_behind(caught: BaseException) -> LavaExecError | None:
+    """An interrupt that hit a `with` in the middle of entering comes out as what that statement then
+    complained of.
+    """
+    behind = caught.__context__
+    while behind is not None:
+        if isinstance(behind, JobCanceled):
+            return behind
+        behind = behind.__context__
+    return None

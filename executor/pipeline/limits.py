@@ -46,7 +46,7 @@ def connection_limit(action: Action, block: Block | None, job: Job, device: Devi
 
 
 def attempts(action: Action, block: Block | None, device: Device) -> tuple[int, bool]:
-    """(attempts, repeat): how often a RetryAction runs at most, and whether it runs all of them in any case."""
+    """(attempts, repeat): how often a RetryAction runs at most, and whether it always runs them all."""
     if not action.retry:
         return 1, False
     given = block.parameters if block is not None else {}

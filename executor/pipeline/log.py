@@ -21,6 +21,12 @@ class Journal(Protocol):
         """Append one record a text, in one go, and return the `seq` of the first."""
 
 
+def clock(seconds: float) -> str:
+    """Seconds as HH:MM:SS, the shape of the field's log lines."""
+    whole = int(seconds)
+    return f"{whole // 3600:02d}:{whole // 60 % 60:02d}:{whole % 60:02d}"
+
+
 class Log:
     """Messages of one action."""
 

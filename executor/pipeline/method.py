@@ -1,19 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """A method turns a block of the job into a top action: one class a way to deploy, boot or test.
 
-Adding a method is one module below executor/actions/<section>/ with a class marked by `@method`, or a package of its
-own that names such a module in the entry point group `lava_exec.methods`. A class that is not marked is never used,
-and the same section and name twice is an error.
+Adding a method is one module below executor/actions/<section>/ with a class marked by `@method`, or a package
+of its own that names such a module in the entry point group `lava_exec.methods`. A class that is not marked
+is never used, and the same section and name twice is an error.
 """
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
+from collections.abc import Callable
 from functools import cache
 from importlib.metadata import entry_points
 from types import ModuleType
-from typing import TYPE_CHECKING, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeGuard, TypeVar
 
 from executor.errors import Bug
 
@@ -29,8 +30,9 @@ SECTIONS = ("deploy", "boot", "test", "command")
 class Method:
     """The base of all methods.
 
-    `name` is how refusals call it; `Parameters` is the typed form of the block, from which schema and reference page
-    come. When several accept, the highest `priority` wins, then the order of names (spec: action-pipeline §1).
+    `name` is how refusals call it; `Parameters` is the typed form of the block, from which schema and
+    reference page come. When several accept, the highest `priority` wins, then the order of names (spec:
+    action-pipeline §1).
     """
 
     section: ClassVar[str]
@@ -53,7 +55,7 @@ class Method:
 M = TypeVar("M", bound=type[Method])
 
 
-def method(section: str) -> type:
+def method(section: str) -> Callable[[M], M]:
     """Mark a class as the method of `section`; see the module's docstring."""
     if section not in SECTIONS:
         raise Bug(f"no such section: {section}")
@@ -63,7 +65,12 @@ def method(section: str) -> type:
         cls.__lava_method__ = True  # type: ignore[attr-defined]
         return cls
 
-    return mark  # type: ignore[return-value]
+    return mark
+
+
+def _is_method(value: Any) -> TypeGuard[type[Method]]:
+    """Marked itself; a class that derives from a marked one is not a method by that."""
+    return isinstance(value, type) and issubclass(value, Method) and "__lava_method__" in value.__dict__
 
 
 class Registry:
@@ -73,9 +80,7 @@ class Registry:
         found: dict[tuple[str, str], type[Method]] = {}
         for module in modules:
             for value in vars(module).values():
-                if not (isinstance(value, type) and value.__dict__.get("__lava_method__")):
-                    continue
-                if value.__module__ != module.__name__:
+                if not _is_method(value) or value.__module__ != module.__name__:
                     continue
                 key = (value.section, value.name)
                 if key in found:

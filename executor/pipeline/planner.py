@@ -1,20 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """From job and device to the whole tree of actions, without touching disk or network.
 
-Order matters in one place: an action's own limit and attempts are fixed before its children are made, because a
-parent that may be tried N times gives each child an Nth of its limit (spec: job-format §3).
+Order matters in one place: an action's own limit and attempts are fixed before its children are made, because
+a parent that may be tried N times gives each child an Nth of its limit (spec: job-format §3).
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from executor.errors import ConfigurationError, JobError, LavaExecError
+from executor.errors import Bug, ConfigurationError, JobError, LavaExecError
 from executor.model.launch import Needs
-from executor.model.problem import Problem
+from executor.model.problem import Path, Problem
 from executor.model.timeouts import action_name, parse_skip
 from executor.pipeline.limits import action_limit, attempts, connection_limit
 from executor.pipeline.method import Method, Registry, builtin_registry
@@ -76,6 +76,16 @@ class Site:
     request: Request | None
 
 
+@dataclass(frozen=True)
+class _Place:
+    """What all actions of one block have in common."""
+
+    section: str
+    block: Block | None = None
+    tests: tuple[TestBlock, ...] = ()
+    request: Request | None = None
+
+
 @dataclass
 class Plan:
     """The tree, and what was wrong with it. `actions` is empty when no tree could be built."""
@@ -102,12 +112,12 @@ class Plan:
 
 
 def plan(job: Job, device: Device, registry: Registry | None = None) -> Plan:
-    """Build the tree. Every block that cannot be planned adds a Problem; the others are planned all the same."""
+    """Build the tree. A block that cannot be planned adds a Problem; the others are planned all the same."""
     return _Planner(job, device, registry or builtin_registry()).plan()
 
 
 def validate(planned: Plan, world: World | None = None) -> list[Problem]:
-    """What each action of the tree objects to, depth first, as it would be logged (spec: action-pipeline §1)."""
+    """What each action of the tree objects to, depth first, as it would be logged."""
     world = world or IdealWorld()
     return [problem for action in planned.walk() for problem in action.validate(world)]
 
@@ -126,7 +136,9 @@ class _Planner:
                 self._block(number, block, tests)
             except LavaExecError as error:
                 self._object(block, error)
-        self._place(Finalize(), None, str(len(self.job.blocks) + 1), None, (), None, section="finalize")
+            except (TypeError, ValueError, LookupError, AttributeError) as error:
+                self._object(block, _stumbled(block, error))
+        self._place(Finalize(), str(len(self.job.blocks) + 1), _Place("finalize"))
         self._unknown_timeouts()
         if self.result.errors:
             self.result.actions = []
@@ -136,13 +148,13 @@ class _Planner:
         mine = tuple(tests.get(block.namespace, ()))
         request = Request(self.job, self.device, block, block.parameters, mine)
         chosen = self._select(request)
-        problems = check(chosen.Parameters, block.parameters, block.path)
+        problems = check(chosen.Parameters, block.parameters, block.path, strict=self.job.strict)
         self.result.problems.extend(problems)
         if any(p.severity == "error" for p in problems):
             return
         typed = convert(chosen.Parameters, block.parameters)
         request = Request(self.job, self.device, block, block.parameters, mine, typed)
-        self._place(chosen.action(request), None, str(number), block, mine, request, section=block.section)
+        self._place(chosen.action(request), str(number), _Place(block.section, block, mine, request))
 
     def _select(self, request: Request) -> type[Method]:
         block = request.block
@@ -185,32 +197,23 @@ class _Planner:
                 found.setdefault(namespace, []).append(test)
         return found
 
-    def _place(
-        self,
-        action: Action,
-        parent: Action | None,
-        level: str,
-        block: Block | None,
-        tests: tuple[TestBlock, ...],
-        request: Request | None,
-        *,
-        section: str,
-    ) -> Action:
+    def _place(self, action: Action, level: str, place: _Place, parent: Action | None = None) -> Action:
+        """Fix what the engine needs to know of an action, then of those below it."""
+        block, job, device = place.block, self.job, self.device
         given = block.parameters if block is not None else {}
-        action.level, action.section, action.block = level, section, block
+        action.level, action.section, action.block = level, place.section, block
         action.namespace = block.namespace if block is not None else "common"
-        action.max_attempts, action.repeat = attempts(action, block, self.device)
+        action.max_attempts, action.repeat = attempts(action, block, device)
         action.retry_interval = int(given.get("failure_retry_interval") or 1)
-        action.limit = action_limit(action, parent, block, self.job, self.device)
-        action.connection_limit = connection_limit(action, block, self.job, self.device)
-        action.skip_timeout = parse_skip(given.get("timeout"))
-        action.character_delay = self.device.character_delay(section)
+        action.limit = action_limit(action, parent, block, job, device)
+        action.connection_limit = connection_limit(action, block, job, device)
+        action.skip_timeout = place.section == "test" and parse_skip(given.get("timeout"))
+        action.character_delay = device.character_delay(place.section)
         if parent is None:
             self.result.actions.append(action)
-        site = Site(self.job, self.device, block, action, tests, request)
+        site = Site(job, device, block, action, place.tests, place.request)
         action.children = tuple(
-            self._place(child, action, f"{level}.{n}", block, tests, request, section=section)
-            for n, child in enumerate(action.plan(site), 1)
+            self._place(child, f"{level}.{n}", place, action) for n, child in enumerate(action.plan(site), 1)
         )
         return action
 
@@ -222,14 +225,20 @@ class _Planner:
     def _unknown_timeouts(self) -> None:
         """A timeout for a name that is not in the plan is most often a slip."""
         known = {action_name(a.name) for a in self.result.walk()}
-        for group in ("actions", "connections"):
-            for name in getattr(self.job.timeouts, group):
-                if known and name not in known:
+        groups: list[tuple[Path, Iterable[str]]] = [
+            (("timeouts", "actions"), self.job.timeouts.actions),
+            (("timeouts", "connections"), self.job.timeouts.connections),
+        ]
+        for block in self.job.blocks:
+            groups.append(((*block.path, "timeouts"), block.parameters.get("timeouts") or {}))
+        for path, names in groups:
+            for name in names:
+                if not self.result.errors and action_name(name) not in known:
                     near = difflib.get_close_matches(name, sorted(known), 1)
                     self.result.problems.append(
                         Problem(
                             f"timeout for {name!r}, but no action of this plan has that name",
-                            path=("timeouts", group, name),
+                            path=(*path, name),
                             near=near[0] if near else "",
                             expected="one of " + ", ".join(sorted(known)),
                             severity="warning",
@@ -254,6 +263,15 @@ def _base_check(request: Request) -> None:
             raise ConfigurationError(
                 "boot block without 'method'", "say how to boot, for example `method: qemu`"
             )
+
+
+def _stumbled(block: Block, error: Exception) -> LavaExecError:
+    """A method met data of a shape that it did not expect; planning must not end with a traceback."""
+    what = block.parameters.get("to") or block.parameters.get("method") or block.section
+    return Bug(
+        f"planning {block.section} {what} failed: {type(error).__name__}: {error}",
+        "a value of the job or of the device file has another form than expected; please report this",
+    )
 
 
 def _refusal(block: Block, reasons: dict[str, str]) -> JobError:

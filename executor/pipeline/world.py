@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What validation may look at. The ideal world answers yes to everything: `--offline`, golden plans, planning."""
+"""What validation may look at. The ideal world answers yes to everything: `--offline`, golden plans,
+planning.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ class IdealWorld:
 
 
 class LocalWorld(IdealWorld):
-    """The machine that this process runs on: tools are looked up in PATH, URLs are left to the download itself."""
+    """The machine that this process runs on: tools are looked up in PATH, URLs are left to the download
+    itself.
+    """
 
     def tool(self, name: str) -> str:
         return "" if shutil.which(name) else f"{name} is not installed in the job's container"

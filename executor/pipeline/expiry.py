@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whose limit has passed: the action's own, that of an action around it, or the job's. The message names the
+right one, and the error is of the class that the action's timeouts count as (spec: job-format §3).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from executor.errors import InfrastructureTimeout, JobTimeout, LavaExecError, TestTimeout, timeout_class
+from executor.model.deadline import Deadline
+
+if TYPE_CHECKING:
+    from executor.pipeline.action import Action
+    from executor.pipeline.run import Run
+
+TIMEOUTS = (JobTimeout, TestTimeout, InfrastructureTimeout)
+
+
+@dataclass(frozen=True)
+class Limit:
+    """A deadline and who set it; `owner` is None for the job's own."""
+
+    deadline: Deadline
+    owner: Action | None = None
+
+    def within(self, action: Action, seconds: float) -> Limit:
+        """The limit that holds inside `action`, which may take `seconds` from now."""
+        own = Deadline.after(seconds)
+        return Limit(own, action) if own.at <= self.deadline.at else self
+
+
+def is_unexplained(caught: BaseException) -> bool:
+    """A wait that ran out, and nobody has said yet whose limit it was."""
+    if isinstance(caught, LavaExecError):
+        return isinstance(caught, TIMEOUTS) and caught.place is None
+    return isinstance(caught, TimeoutError)
+
+
+def explain(action: Action, run: Run, caught: BaseException, seconds: float) -> LavaExecError:
+    """The error for `caught`, which `is_unexplained`. `seconds`: how long this attempt has run."""
+    kind, text, hint = _origin(action, caught)
+    if not run.deadline.expired:
+        if isinstance(caught, LavaExecError):
+            return kind(text, hint)
+        hint = f"timeouts.connections.{action.name} sets the limit of one operation on the console"
+        return kind(f"{action.name}: {text}", hint)
+    owner = run.limit.owner
+    if owner is None:
+        head = f"job timed out after {run.deadline.limit:.0f} seconds, in {action.name}"
+        kind, hint = JobTimeout, "raise timeouts.job, or see in the log which action took the time"
+    elif owner is action:
+        head = f"{action.name} timed out after {run.deadline.limit:.0f} seconds"
+        hint = hint or f"timeouts.actions.{action.name} sets this limit, or `timeout` of its block"
+    else:
+        head = (
+            f"{action.name} timed out after {seconds:.0f} seconds, "
+            f"when the {run.deadline.limit:.0f} seconds of {owner.name} had passed"
+        )
+        hint = f"timeouts.actions.{owner.name} sets that limit, or `timeout` of its block"
+    if text.startswith(head):  # the action itself has said it, with more detail
+        return kind(text, hint)
+    return kind(f"{head}: {text}" if text else head, hint)
+
+
+def _origin(action: Action, caught: BaseException) -> tuple[type[LavaExecError], str, str]:
+    """Class, text, hint. A program that ran out of time says JobTimeout; whose fault that is, the action
+    knows.
+    """
+    kind = timeout_class(action.timeout_error)
+    if isinstance(caught, LavaExecError):
+        return (kind if type(caught) is JobTimeout else type(caught)), caught.message, caught.hint
+    return kind, str(caught), ""
