@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The runner's end of the doorbell: rings when the journal grew, asks for artefacts, survives an agent that is gone.
+"""The runner's end of the doorbell: rings when the journal grew, asks for artefacts, survives an agent that
+is gone.
 
-A question is repeated with the same id after a reconnect, and the agent remembers its answers, so it acts once.
+A question is repeated with the same id after a reconnect, and the agent remembers its answers, so it acts
+once.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from executor.model.deadline import Deadline
 from executor.model.doorbell import Answer, Ask, Bell, Fetch, Fetched, Progress
 
 _RING_INTERVAL = 0.02  # seconds between two bells at most
+_LEAST = 0.05  # seconds of patience with the socket, even at the deadline
 _RETRY_INTERVAL = 0.5  # seconds between two attempts to reach an agent that is gone
 
 
@@ -34,8 +37,8 @@ class Doorbell:
         self._size = 0
         self._wake = threading.Event()
         self._closed = False
-        self._send_lock = threading.Lock()
         self._socket: socket.socket | None = None
+        self._pending = b""  # begin of a line that has not come whole
         self._ringer = threading.Thread(target=self._ring_loop, name="doorbell", daemon=True)
         self._ringer.start()
 
@@ -68,43 +71,44 @@ class Doorbell:
             ask = Ask(question, what, args, seconds=deadline.remaining)
             try:
                 answer = self._converse(ask, deadline, progress)
-            except TimeoutError:
-                break
-            except OSError:
+            except OSError:  # gone, or too slow; both end at the deadline
                 self._disconnect()
                 time.sleep(min(_RETRY_INTERVAL, deadline.remaining))
                 continue
+            except BaseException:  # whatever breaks in leaves half an answer on the line
+                self._disconnect()
+                raise
             if answer.ok is not None:
                 return answer.ok
             raise _error(answer)
         raise TimeoutError(f"no answer from the agent to {what!r}")
 
     def _converse(self, ask: Ask, deadline: Deadline, progress: Callable[[str, int, int], None]) -> Answer:
-        channel = self._connect()
-        with self._send_lock:
-            channel.settimeout(max(0.1, deadline.remaining))
-            channel.sendall(doorbell.encode(ask))
-        pending = b""
+        channel = self._connect(deadline)
+        channel.settimeout(max(_LEAST, deadline.remaining))
+        channel.sendall(doorbell.encode(ask))
         while True:
-            channel.settimeout(max(0.05, deadline.remaining))
+            channel.settimeout(max(_LEAST, deadline.remaining))
             data = channel.recv(65536)
             if not data:
                 raise ConnectionResetError("the agent closed the doorbell")
-            pending += data
-            if len(pending) > doorbell.MAX_LINE:
+            *lines, self._pending = (self._pending + data).split(b"\n")
+            if len(self._pending) > doorbell.MAX_LINE:
                 raise InfrastructureError("the agent's answer is too long")
-            *lines, pending = pending.split(b"\n")
+            answer: Answer | None = None
             for line in lines:
-                message = doorbell.decode(line)
+                message = _understood(line)
                 if isinstance(message, Progress) and message.id == ask.id:
                     progress(message.stage, message.done, message.total)
                 elif isinstance(message, Answer) and message.id == ask.id:
-                    return message
+                    answer = message
+            if answer is not None:
+                return answer
 
-    def _connect(self) -> socket.socket:
+    def _connect(self, deadline: Deadline) -> socket.socket:
         if self._socket is None:
             channel = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            channel.settimeout(5)
+            channel.settimeout(max(_LEAST, min(5.0, deadline.remaining)))
             try:
                 channel.connect(str(self._path))
             except OSError:
@@ -117,6 +121,7 @@ class Doorbell:
         if self._socket is not None:
             self._socket.close()
             self._socket = None
+        self._pending = b""
 
     def _ring_loop(self) -> None:
         """Own connection a bell: questions and bells never wait for each other."""
@@ -144,6 +149,13 @@ class Doorbell:
                 time.sleep(_RING_INTERVAL)
         if channel is not None:
             channel.close()
+
+
+def _understood(line: bytes) -> doorbell.Message:
+    try:
+        return doorbell.decode(line)
+    except msgspec.MsgspecError as error:
+        raise InfrastructureError(f"the agent's answer cannot be understood: {error}") from error
 
 
 def _error(answer: Answer) -> LavaExecError:

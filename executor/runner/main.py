@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Run one job: read /job, write the journal, leave the exit code. No docker, no zmq, no knowledge of the farm.
+"""Run one job: read /job, write the journal, leave the exit code. No docker, no zmq, no farm.
 
 The runner is given directories, so the same program runs in a container, in a test, or by hand:
 
@@ -11,32 +11,30 @@ from __future__ import annotations
 import argparse
 import os
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 import yaml
 
 from executor import __version__
-from executor.errors import Bug, ExitCode, JobError, LavaExecError
+from executor.errors import Bug, ExitCode, LavaExecError
 from executor.model import journal
 from executor.model.deadline import Deadline
-from executor.model.device import Device
-from executor.model.job import Job
-from executor.model.journal import End, Header
-from executor.model.problem import Problem
 from executor.model.worker import Worker
+from executor.pipeline.check import Checked, check_job
 from executor.pipeline.context import JobContext
-from executor.pipeline.describe import as_data, clock
+from executor.pipeline.describe import as_data
 from executor.pipeline.engine import Engine, Outcome
 from executor.pipeline.interrupt import Interrupts
-from executor.pipeline.planner import Plan, plan, validate
+from executor.pipeline.log import clock
+from executor.pipeline.planner import Plan
 from executor.pipeline.world import LocalWorld
 from executor.runner.doorbell import Doorbell
-from executor.runner.journal import JournalWriter
-from executor.schema.device import parse_device
-from executor.schema.job import parse_job
+from executor.runner.journal import JournalBroken, JournalFull, JournalWriter
+from executor.runner.words import end_of, header, last_word, shown
 
-_HEALTH = {ExitCode.OK: "Complete", ExitCode.TEST_FAILED: "Complete", ExitCode.CANCELED: "Canceled"}
+NO_LIMIT = 24 * 3600  # seconds for a job that sets none itself
 
 
 def main(argv: list[str]) -> int:
@@ -52,12 +50,13 @@ def main(argv: list[str]) -> int:
         secrets=secrets.values(),
         limit=worker.limits.journal_bytes,
         on_grow=bell.ring,
-        on_full=lambda: interrupts.throw(_too_long(worker)),
+        on_full=lambda size: interrupts.throw(JournalFull(size)),
+        on_broken=lambda reason: interrupts.throw(JournalBroken(reason)),
+        hold=interrupts.hold,
     )
     interrupts.install()
-    started = time.monotonic()
     try:
-        code = _Run(args, worker, secrets, bell, writer, interrupts).run(started)
+        code = _Run(args, worker, secrets, bell, writer, interrupts).run()
     finally:
         interrupts.restore()
         writer.close()
@@ -65,106 +64,76 @@ def main(argv: list[str]) -> int:
     return int(code)
 
 
+@dataclass
 class _Run:
-    def __init__(
-        self,
-        args: argparse.Namespace,
-        worker: Worker,
-        secrets: dict[str, str],
-        bell: Doorbell,
-        writer: JournalWriter,
-        interrupts: Interrupts,
-    ) -> None:
-        self.args, self.worker, self.secrets = args, worker, secrets
-        self.bell, self.writer, self.interrupts = bell, writer, interrupts
-        self.context: JobContext | None = None
+    """One run, from the files in /job to the last record."""
 
-    def run(self, started: float) -> ExitCode:
-        outcome = Outcome()
+    args: argparse.Namespace
+    worker: Worker
+    secrets: dict[str, str]
+    bell: Doorbell
+    writer: JournalWriter
+    interrupts: Interrupts
+    context: JobContext | None = None
+
+    def run(self) -> ExitCode:
+        """Plan, validate, run; whatever happens, the last record tells it."""
+        started = time.monotonic()
         try:
-            planned, problems = self._plan()
-            self._header(planned)
-            if planned is not None:
-                self.writer.record(journal.PIPELINE, as_data(planned))
-            self._report(problems)
-            error = _as_error(problems)
-            passed = error is None
-            self.writer.record(journal.RESULTS, _lava("validate", passed))
-            if error is not None:
-                seq = self.writer.record(journal.EXCEPTION, error.message)
-                outcome = Outcome(error, "validate", "0", seq)
-            elif planned is not None:
-                outcome = self._pipeline(planned)
+            outcome = self._whole()
         except LavaExecError as error:
             outcome = Outcome(error, seq=self.writer.record(journal.EXCEPTION, error.message))
-        return self._end(outcome, time.monotonic() - started)
+        end = end_of(outcome, self.context, time.monotonic() - started)
+        self.writer.current = ("finalize", "")
+        cause = outcome.error
+        self.writer.record(journal.INFO if cause is None else journal.ERROR, last_word(cause))
+        record = _lava("job", cause is None)
+        if cause is not None:
+            record |= {"error_type": cause.error_type, "error_msg": cause.message or "Unknown error"}
+        self.writer.record(journal.RESULTS, record)
+        self.writer.record(journal.END, end)
+        return ExitCode(end.exit_code)
 
-    def _plan(self) -> tuple[Plan | None, list[Problem]]:
+    def _whole(self) -> Outcome:
         self.writer.current = ("validate", "0")
-        job_text = (self.args.job / "job.yaml").read_text(encoding="utf-8")
-        device_text = (self.args.job / "device.yaml").read_text(encoding="utf-8")
-        self.job_text = job_text
-        parsed = parse_job(job_text, "job.yaml", strict=self.worker.strict)
-        device = parse_device(device_text, "device.yaml")
-        problems = [*parsed.problems, *device.problems]
-        if parsed.job is None or device.device is None:
-            return None, problems
-        self.rewrites = parsed.rewrites
-        planned = plan(parsed.job, device.device)
-        problems += planned.problems
-        if not planned.errors:
-            problems += validate(planned, LocalWorld())
-        return planned, problems
-
-    def _header(self, planned: Plan | None) -> None:
-        job: Job | None = planned.job if planned else None
-        device: Device | None = planned.device if planned else None
-        worker = self.worker
-        self.writer.record(
-            journal.HEADER,
-            Header(
-                job_id=worker.job_id,
-                job_name=job.job_name if job else "",
-                device=device.hostname if device else "",
-                device_type=(job.device_type if job else "") or "",
-                submitter=worker.submitter,
-                image=worker.image,
-                image_digest=worker.image_digest,
-                container=worker.container or os.uname().nodename,
-                version=__version__,
-                host=worker.worker,
-                metadata=dict(job.metadata) if job else {},
-                priority=job.priority if job else 50,
-                tags=list(job.tags) if job else [],
-                attempt_of=worker.attempt_of,
-                pipeline_job=self.job_text,
-            ),
-        )
-        self.writer.record(
-            journal.INFO, f"lava-exec {__version__}, job {worker.job_id}, worker {worker.worker}"
-        )
+        text = (self.args.job / "job.yaml").read_text(encoding="utf-8")
+        device = (self.args.job / "device.yaml").read_text(encoding="utf-8")
+        checked = check_job(text, device, strict=self.worker.strict, world=LocalWorld())
+        if checked.job is not None:  # without an agent they stand in the job itself
+            self.secrets = {**checked.job.secrets, **self.secrets}
+            self.writer.hide(self.secrets.values())
+        self.writer.record(journal.HEADER, header(self.worker, checked, text))
+        hello = f"lava-exec {__version__}, job {self.worker.job_id}, worker {self.worker.worker}"
+        self.writer.record(journal.INFO, hello)
         self.writer.record(journal.INFO, "start: 0 validate")
+        error = checked.error
+        self._report(checked)
+        self.writer.record(journal.RESULTS, _lava("validate", error is None))
+        if error is not None:
+            return Outcome(error, "validate", "0", self.writer.record(journal.EXCEPTION, error.message))
+        if checked.planned is None:
+            raise Bug("a job without errors has no plan")
+        return self._pipeline(checked.planned)
 
-    def _report(self, problems: list[Problem]) -> None:
-        for rewrite in getattr(self, "rewrites", []):
+    def _report(self, checked: Checked) -> None:
+        if checked.planned is not None:
+            self.writer.record(journal.PIPELINE, as_data(checked.planned))
+        for rewrite in checked.rewrites:
             self.writer.record(journal.DEBUG, f"read as today's form: {rewrite}")
-        for problem in problems:
+        for problem in checked.problems:
             level = journal.ERROR if problem.severity == "error" else journal.WARNING
-            near = f" (did you mean {problem.near!r}?)" if problem.near else ""
-            place = problem.action or problem.where
-            self.writer.record(
-                level, f"{place}: {problem.message}{near}" if place else problem.message + near
-            )
+            self.writer.record(level, shown(problem))
 
     def _pipeline(self, planned: Plan) -> Outcome:
-        job, worker = planned.job, self.worker
+        job = planned.job
         os.environ.update(self.secrets)
-        limit = job.timeouts.job or 24 * 3600
-        self.writer.record(journal.INFO, f"job timeout {clock(limit)}")
+        limit = job.timeouts.job or NO_LIMIT
+        own = "" if job.timeouts.job else ", for the job sets none"
+        self.writer.record(journal.INFO, f"job timeout {clock(limit)}{own}")
         self.context = JobContext(
             job=job,
             device=planned.device,
-            worker=worker,
+            worker=self.worker,
             journal=self.writer,
             agent=self.bell,
             interrupts=self.interrupts,
@@ -175,77 +144,9 @@ class _Run:
         )
         return Engine(planned, self.context).run()
 
-    def _end(self, outcome: Outcome, seconds: float) -> ExitCode:
-        error = outcome.error
-        cases = dict(self.context.cases) if self.context else {}
-        code = _exit_code(error, cases)
-        self.writer.current = ("finalize", "")
-        if error is None:
-            self.writer.record(journal.INFO, "Job finished correctly")
-        else:
-            self.writer.record(journal.ERROR, _last_word(error))
-        record = _lava("job", error is None)
-        if error is not None:
-            record |= {"error_type": error.error_type, "error_msg": error.message or "Unknown error"}
-        self.writer.record(journal.RESULTS, record)
-        self.writer.record(
-            journal.END,
-            End(
-                health=_HEALTH.get(code, "Incomplete"),
-                exit_code=int(code),
-                error_type=error.error_type if error else "",
-                error_msg=error.message if error else "",
-                hint=error.hint if error else "",
-                who=error.who if error else "",
-                action=outcome.action,
-                level=outcome.level,
-                seq=outcome.seq,
-                cases=cases,
-                seconds=round(seconds, 3),
-                powered_off=self.context.powered_off if self.context else True,
-            ),
-        )
-        return code
-
-
-def _last_word(error: LavaExecError) -> str:
-    """Who has to act, what happened, what to do next: the help line of the error's class."""
-    if error.exit_code == ExitCode.CANCELED:
-        return error.message
-    return f"{error.error_type} error, for {error.who}: {error.message}" + (
-        f" ({error.hint})" if error.hint else ""
-    )
-
-
-def _exit_code(error: LavaExecError | None, cases: dict[str, int]) -> ExitCode:
-    if error is not None:
-        return error.exit_code
-    return ExitCode.TEST_FAILED if cases.get("fail") or cases.get("unknown") else ExitCode.OK
-
-
-def _as_error(problems: list[Problem]) -> LavaExecError | None:
-    """All problems as one error of the class that weighs most (spec: action-pipeline §1, validate)."""
-    from executor import errors
-
-    found = [p for p in problems if p.severity == "error"]
-    if not found:
-        return None
-    text = "; ".join(f"{p.action or p.where}: {p.message}" for p in found)
-    kinds = {p.error_type for p in found}
-    if "Configuration" in kinds:
-        return errors.ConfigurationError(f"invalid device: {text}")
-    if "Infrastructure" in kinds:
-        return errors.InfrastructureError(text)
-    return JobError(f"invalid job data: {text}")
-
 
 def _lava(case: str, passed: bool) -> dict[str, object]:
     return {"definition": "lava", "case": case, "result": "pass" if passed else "fail"}
-
-
-def _too_long(worker: Worker) -> JobError:
-    mib = worker.limits.journal_bytes >> 20
-    return JobError(f"the device printed more than {mib} MiB", "make the test print less")
 
 
 def _worker(folder: Path) -> Worker:
