@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class DeviceCommand(Action):
-    """Runs the commands of one key of `commands`, one after another, without a shell; the first failure ends it."""
+    """Runs the lines of one key of `commands` in order, without a shell; the first failure ends it."""
 
     command: ClassVar[str] = ""  # the key, such as "hard_reset"
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where test definitions come from: one action an origin (spec: job-format §7).
 
-What a job names is not trusted: no option-like URLs, no transport helpers, no prompts; links out of the tree are
-refused when the overlay is built.
+What a job names is not trusted: no option-like URLs, no transport helpers, no prompts; links out of the tree
+are refused when the overlay is built.
 """
 
 from __future__ import annotations

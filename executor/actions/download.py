@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Downloads: the runner asks, the agent fetches into the cache, the action reports (design §9, Cache and URLs)."""
+"""Downloads: the runner asks, the agent fetches into the cache, the action reports (design §9, Cache and
+URLs).
+"""
 
 from __future__ import annotations
 

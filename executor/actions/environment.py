@@ -31,8 +31,8 @@ def test_environment(job: Job, device: Device, worker: Worker) -> list[tuple[str
     ]
     if device.hostname:
         pairs.append(("LAVA_DEVICE_HOSTNAME", device.hostname))
-    if device.device_type or job.device_type:
-        pairs.append(("LAVA_DEVICE_TYPE", device.device_type or job.device_type))
+    if kind := device.device_type or job.device_type:
+        pairs.append(("LAVA_DEVICE_TYPE", kind))
     if worker.http_cache:
         pairs.append(("HTTP_CACHE", worker.http_cache))
     return pairs

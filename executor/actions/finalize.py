@@ -51,7 +51,9 @@ class PowerOff(DeviceCommand):
 
 
 class ReadFeedback(Action):
-    """Whatever the consoles of other namespaces still had to say is in the journal already: their readers run on."""
+    """Whatever the consoles of other namespaces still had to say is in the journal already: their readers run
+    on.
+    """
 
     name = "read-feedback"
     summary = "read from other namespaces"

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """`apply-overlay-guest`: how the overlay reaches a QEMU guest.
 
-Today's form is a small disk that is mounted in the guest; the seeds' form puts the overlay into the image itself
-(spec: job-format §5). Neither mounts anything here, neither needs root.
+Today's form is a small disk that is mounted in the guest; the seeds' form puts the overlay into the image
+itself (spec: job-format §5). Neither mounts anything here, neither needs root.
 """
 
 from __future__ import annotations

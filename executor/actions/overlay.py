@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`lava-overlay`: the tarball with helpers and test definitions that goes onto the device (spec: test-shell §2).
+"""`lava-overlay`: the tarball with helpers and test definitions that goes onto the device (spec: test-shell
+§2).
 
-It is built once for all test blocks of a namespace and kept with the job; how it reaches the device is the deploy's
-affair.
+It is built once for all test blocks of a namespace and kept with the job; how it reaches the device is the
+deploy's affair.
 """
 
 from __future__ import annotations

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The tail that most boots share: log in, see a shell, get the overlay, export the environment (spec: action-pipeline §2)."""
+"""The tail that most boots share: log in, see a shell, get the overlay, export the environment (spec:
+action-pipeline §2).
+"""
 
 from __future__ import annotations
 
@@ -96,7 +98,9 @@ class LoginAction(Action):
         )
 
     def _explained(self, timeout: PromptTimeout) -> PromptTimeout:
-        """A prompt that stands there unseen, because the kernel's first message was waited for, deserves a word."""
+        """A prompt that stands there unseen, because the kernel's first message was waited for, deserves a
+        word.
+        """
         auto = self.parameters.auto_login
         wanted = [*self.parameters.prompts, *([auto.login_prompt] if auto else [])]
         if set(timeout.waited_for) & set(wanted):

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Relative file URLs of a job (`file:images/rootfs.ext4`) become absolute by the place of the job file (ADR 0007)."""
+"""Relative file URLs of a job (`file:images/rootfs.ext4`) become absolute by the place of the job file (ADR
+0007).
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,8 @@ _PREFIX = "file:"
 def absolute_urls(text: str, base: Path) -> str:
     """The job's text with each relative `file:` URL replaced by an absolute one; all else stays byte for byte.
 
-    `base` is the directory of the job file. Text that is no YAML comes back as it is: the parser tells what is wrong.
+    `base` is the directory of the job file. Text that is no YAML comes back as it is: the parser tells what
+    is wrong.
     """
     if _PREFIX not in text:
         return text

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """`method: qemu`: a guest in the job's own container (spec: job-format §6, device-config §2).
 
-The command line is the device's; only the accelerator is decided here, because it depends on what a probe of this
-worker has shown (design §8).
+The command line is the device's; only the accelerator is decided here, because it depends on what a probe of
+this worker has shown (design §8).
 """
 
 from __future__ import annotations
@@ -221,7 +221,9 @@ class ExecuteQemu(Action):
 
 
 def image_arguments(artifact: Artifact, artifacts: dict[str, Artifact]) -> list[str]:
-    """`image_arg` with each `{label}` replaced by its path; what stands after `file=` fits the drive's format."""
+    """`image_arg` with each `{label}` replaced by its path; what stands after `file=` fits the drive's
+    format.
+    """
     words = []
     for word in shlex.split(artifact.image_arg):
         for label, other in artifacts.items():
