@@ -41,6 +41,7 @@ class Host:
     plan: Planner = plan_job
     bounds: Bounds = field(default_factory=Bounds)
     steps: CancelSteps = field(default_factory=CancelSteps)
+    runner: list[str] | None = None  # another program in the container than the runner, for tests
     changed: Callable[[], None] = lambda: None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 

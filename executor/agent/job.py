@@ -160,6 +160,7 @@ class Job:
             agent=facts.worker,
             state=str(host.state),
             secrets=secrets,
+            command=host.runner,
         )
         kvm = facts.kvm and "kvm" in planned.needs.devices
         launch = Launch(

@@ -60,6 +60,7 @@ class Agent:
         bounds: Bounds | None = None,
         steps: CancelSteps | None = None,
         cache_bytes: int = 0,
+        runner: list[str] | None = None,
         ready: Callable[[], None] = lambda: None,
     ) -> None:
         self._engine = engine or connect()
@@ -74,7 +75,8 @@ class Agent:
         self._instance = ""
         self._address = address
         self._credentials = credentials
-        self._options = (state, plan, bounds or Bounds(), steps or CancelSteps(), cache_bytes)
+        self._state, self._plan, self._cache_bytes = state, plan, cache_bytes
+        self._bounds, self._steps, self._runner = bounds or Bounds(), steps or CancelSteps(), runner
         self.host: Host | None = None
         self.link: Link | None = None
 
@@ -88,12 +90,12 @@ class Agent:
 
     def start(self) -> None:
         """Look at the host, take up old jobs, connect. Waits for an engine that is not there yet."""
-        state, plan, bounds, steps, cache_bytes = self._options
+        state = self._state
         (state / "agent" / "jobs").mkdir(mode=0o700, parents=True, exist_ok=True)
         facts = self._facts(state)
         if facts is None:
             return
-        cache = Cache(Store(state / "cache", max_bytes=cache_bytes), verify=facts.ca_bundle or True)
+        cache = Cache(Store(state / "cache", max_bytes=self._cache_bytes), verify=facts.ca_bundle or True)
         link = Link(self._address, self._credentials, hello=self._hello, heartbeat=self._heartbeat)
         self.link = link
         self.host = Host(
@@ -103,9 +105,10 @@ class Agent:
             state,
             lock_directory(state),
             facts,
-            plan=plan,
-            bounds=bounds,
-            steps=steps,
+            plan=self._plan,
+            bounds=self._bounds,
+            steps=self._steps,
+            runner=self._runner,
             changed=self._changed,
         )
         self._take_up(self.host)
