@@ -20,7 +20,7 @@ from executor import __version__
 from executor.agent.host import Host
 from executor.agent.job import Job
 from executor.agent.orphans import sweep
-from executor.agent.planning import Planner, plan_job
+from executor.agent.planning import Planner, plan_job, warm_up
 from executor.agent.record import DONE, known_jobs
 from executor.agent.starting import accept, kept_start
 from executor.container.cache import Cache
@@ -233,6 +233,8 @@ class Agent:
 
     def _tidy(self, host: Host) -> None:
         """Thread: what dead processes left, and directories that are no longer kept."""
+        if host.plan is plan_job:
+            warm_up()
         while not self._stop.is_set():
             try:
                 sweep(host)

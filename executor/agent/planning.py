@@ -26,6 +26,15 @@ class Planned(msgspec.Struct, frozen=True):
 Planner = Callable[[str, dict[str, Any], bool], Planned]
 
 
+def warm_up() -> None:
+    """Import what `plan_job` needs, so that the first job does not wait for it."""
+    from executor.pipeline.method import builtin_registry
+    from executor.schema import device, job
+
+    builtin_registry()
+    _ = device, job
+
+
 def plan_job(text: str, device: dict[str, Any], strict: bool) -> Planned:
     """Parse and plan. A job without a plan gets the smallest container: its runner tells what is wrong."""
     from executor.pipeline.planner import plan

@@ -220,7 +220,7 @@ _HINTS = (
     ("catatonit", "Install catatonit, Podman's init."),
     (
         "bind source path does not exist",
-        "An agent in a container needs its state directory mounted at the same path inside and out.",
+        "An agent in a container needs its state directory and /dev/shm mounted at the same paths.",
     ),
     ("no space left", "Free some space on the engine's disk."),
     ("error gathering device information", "The device node does not exist on this host."),

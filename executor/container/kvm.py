@@ -77,14 +77,12 @@ def probe(engine: Engine, facts: HostFacts, image: str, architecture: str, state
     try:
         directory.mkdir(mode=0o755, parents=True)
         (directory / "rom").write_bytes(rom(architecture))
-        gid = _group()
         spec = LaunchSpec(
             job_id="probe",
             image=image,
             image_digest=facts.images.get(image, ""),
             command=command(architecture),
             user=f"{facts.uid}:{facts.gid}",
-            groups=[gid] if gid >= 0 else [],
             workdir="/",
             mounts=[Mount("/probe", "{job}", read_only=True)],
             nodes=[DeviceNode(NODE, NODE)],
@@ -95,38 +93,47 @@ def probe(engine: Engine, facts: HostFacts, image: str, architecture: str, state
             labels={LABEL: "probe", LABEL_JOB: "", LABEL_AGENT: facts.worker, LABEL_STATE: str(state)},
             facts=facts,
         )
-        works, reason = _run(engine, spec, Places(directory), PASSED_X86 if architecture == "x86_64" else 0)
-        return Answer(works, reason, gid)
+        places = Places(directory)
+        gid = _group(engine, spec, places)
+        spec.groups = [gid] if gid >= 0 else []
+        code, said = _run(engine, spec, places)
+        if code == (PASSED_X86 if architecture == "x86_64" else 0):
+            return Answer(True, "a guest ran with it", gid)
+        hung = f"the guest hung for {PROBE_SECONDS:.0f} s"
+        return Answer(False, hung if code is None else said[:200] or f"QEMU ended with code {code}")
     except (InfrastructureError, OSError) as error:
         return Answer(False, str(error))
     finally:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def _run(engine: Engine, spec: LaunchSpec, places: Places, passed: int) -> tuple[bool, str]:
+def _run(engine: Engine, spec: LaunchSpec, places: Places) -> tuple[int | None, str]:
+    """Exit code and first line of what it said; None when it hung."""
     name = f"lava-exec-probe-{secrets.token_hex(4)}"
     container = engine.create(spec, places, name, Deadline.after(30))
     try:
         engine.start(container, Deadline.after(30))
         code = engine.wait(container, Deadline.after(PROBE_SECONDS))
-        if code == passed:
-            return True, "a guest ran with it"
-        if code is None:
-            return False, f"the guest hung for {PROBE_SECONDS:.0f} s"
-        said = engine.logs(container, 5, Deadline.after(10)).decode("utf-8", "replace").strip().splitlines()
-        return False, (said[0] if said else f"QEMU ended with code {code}")[:200]
+        said = engine.logs(container, 5, Deadline.after(10)).decode("utf-8", "replace").strip()
+        return code, said.partition("\n")[0]
     finally:
         engine.remove(container, Deadline.after(30))
 
 
-def _group() -> int:
+def _group(engine: Engine, spec: LaunchSpec, places: Places) -> int:
     """The group that a process must have for the node, -1 when none helps or is needed."""
     try:
         seen = Path(NODE).stat()
-    except OSError:
-        return -1
-    readable = stat.S_IRGRP | stat.S_IWGRP
-    return seen.st_gid if seen.st_gid != 0 and seen.st_mode & readable == readable else -1
+        gid, mode = seen.st_gid, seen.st_mode
+    except OSError:  # perhaps only because this process runs in a container
+        look = msgspec.structs.replace(spec, command=["stat", "-c", "%g %a", NODE])
+        _, said = _run(engine, look, places)
+        words = said.split()
+        if len(words) != 2 or not words[0].isdigit():
+            return -1
+        gid, mode = int(words[0]), int(words[1], 8)
+    wanted = stat.S_IRGRP | stat.S_IWGRP
+    return gid if gid != 0 and mode & wanted == wanted else -1
 
 
 def node_state() -> str:
