@@ -76,7 +76,8 @@ def _is_method(value: Any) -> TypeGuard[type[Method]]:
 class Registry:
     """All methods, by section. Immutable once built."""
 
-    def __init__(self, modules: list[ModuleType]) -> None:
+    def __init__(self, modules: list[ModuleType], finalize: Callable[[], Action]) -> None:
+        self.finalize = finalize  # makes the action that ends every plan
         found: dict[tuple[str, str], type[Method]] = {}
         for module in modules:
             for value in vars(module).values():
@@ -105,4 +106,5 @@ def builtin_registry() -> Registry:
             for info in pkgutil.iter_modules(package.__path__)
         )
     modules.extend(ep.load() for ep in entry_points(group="lava_exec.methods"))
-    return Registry(modules)
+    finalize = importlib.import_module("executor.actions.finalize")
+    return Registry(modules, finalize.Finalize)

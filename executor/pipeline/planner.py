@@ -128,8 +128,6 @@ class _Planner:
         self.result = Plan(job, device)
 
     def plan(self) -> Plan:
-        from executor.actions.finalize import Finalize
-
         tests = self._tests()
         for number, block in enumerate(self.job.blocks, 1):
             try:
@@ -138,7 +136,7 @@ class _Planner:
                 self._object(block, error)
             except (TypeError, ValueError, LookupError, AttributeError) as error:
                 self._object(block, _stumbled(block, error))
-        self._place(Finalize(), str(len(self.job.blocks) + 1), _Place("finalize"))
+        self._place(self.registry.finalize(), str(len(self.job.blocks) + 1), _Place("finalize"))
         self._unknown_timeouts()
         if self.result.errors:
             self.result.actions = []
