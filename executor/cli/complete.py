@@ -69,5 +69,7 @@ def _items(found: list[tuple[str, str]], incomplete: str) -> list[CompletionItem
 def _ask(here: App, body: Any, expect: Any) -> Any:
     from executor.model.deadline import Deadline
 
+    if not (here.keys_path / "client.secret").exists():
+        raise FileNotFoundError(here.keys_path)  # completing must not make keys
     with here.channel() as channel:
         return channel.call(body, expect, Deadline.after(_SECONDS))

@@ -17,6 +17,7 @@ from executor.errors import ExitCode, LavaExecError
 if TYPE_CHECKING:
     from executor.cli.app import App
 
+CLOSED_PIPE = 141  # 128 + SIGPIPE
 INTERRUPTED = 130  # 128 + SIGINT, what shells expect
 _REPORT = "Please report it together with this file."
 
@@ -42,8 +43,10 @@ def guarded(run: Callable[[], object], app: App) -> int:
         return int(ExitCode.USAGE)
     except BrokenPipeError:
         # Whoever read our output has seen enough. Python would complain again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
+        own = sys.__stdout__
+        if own is not None and sys.stdout is own:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), own.fileno())
+        return CLOSED_PIPE
     except Exception as error:  # the last resort: everything else is a bug of ours
         return _bug(error, app)
 

@@ -14,6 +14,7 @@ from executor.report.style import RESULT_STYLE
 if TYPE_CHECKING:
     from executor.wire.messages import JobRow
 
+_SHOWN = 80  # characters of an error in the list
 HEADER = ["id", "state", "device", "name", "submitter", "submitted", "results"]
 
 _TABLE = {
@@ -111,7 +112,7 @@ def row_text(here: App, row: JobRow) -> list[str]:
         row.name,
         row.submitter,
         ago(row.submitted),
-        counts_text(here, row.cases) or row.error_msg,
+        counts_and_cause(here, row.cases, row.error_msg),
     ]
 
 
@@ -121,6 +122,16 @@ def state_text(here: App, state: str, health: str) -> str:
         return here.out.paint(state, "cyan")
     colour = {"Complete": "green", "Incomplete": "red", "Canceled": "yellow"}.get(health, "dim")
     return here.out.paint(health, colour)
+
+
+def counts_and_cause(here: App, cases: dict[str, Any], error: str) -> str:
+    """`1 pass, Kernel panic …`: what fits into a line; `show` has all of it."""
+    from executor.report.style import printable
+
+    short = printable(" ".join(error.split()))
+    if len(short) > _SHOWN:
+        short = short[: _SHOWN - 1] + "…"
+    return ", ".join(part for part in (counts_text(here, cases), short) if part)
 
 
 def counts_text(here: App, cases: dict[str, Any]) -> str:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from executor.model.launch import LaunchSpec
     from executor.report.terminal import LiveLog
 
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _LOOK = 0.25  # seconds between two looks at the journal when nobody says that it grew
 
 
@@ -37,7 +38,7 @@ def open_cache(here: App) -> Cache:
 
 
 class LocalRun:
-    """Runs one session to its end while this thread shows the journal. Ctrl-C and SIGTERM cancel."""
+    """Runs one session to its end while this thread shows the journal. Ctrl-C, SIGTERM and SIGHUP cancel."""
 
     def __init__(
         self, here: App, engine: Engine, directory: Path, *, show_log: bool, cache: Cache | None = None
@@ -65,10 +66,13 @@ class LocalRun:
     def run(self, launch: Launch, spec: LaunchSpec) -> tuple[Outcome, Summary]:
         """Blocks. Raises what Session.start raises; then there was no container."""
         worker = threading.Thread(target=self._work, args=(launch, spec), name="session")
-        before = {n: signal.signal(n, self._on_signal) for n in (signal.SIGINT, signal.SIGTERM)}
+        before = {n: signal.signal(n, self._on_signal) for n in _SIGNALS}
         worker.start()
         try:
             self._show()
+        except BaseException:
+            self.session.cancel("nobody reads its log any more")  # a closed pipe or terminal
+            raise
         finally:
             worker.join()
             for number, handler in before.items():

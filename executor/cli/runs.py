@@ -58,12 +58,14 @@ def list_runs(here: App, limit: int) -> int:
     elif not rows:
         here.say(f"no runs in {root}")
     else:
-        from executor.cli.jobs import counts_text, state_text
+        from executor.cli.jobs import counts_and_cause, state_text
 
         table = []
         for row in rows:
             state = state_text(here, "Finished" if row.health else "Running", row.health)
-            table.append([row.id, state, row.device, row.name, counts_text(here, row.cases) or row.error_msg])
+            table.append(
+                [row.id, state, row.device, row.name, counts_and_cause(here, row.cases, row.error_msg)]
+            )
         here.table(table, ["id", "state", "device", "name", "results"])
     return 0
 

@@ -6,17 +6,16 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime
 
-from executor.report.style import duration
-
 
 def ago(moment: float, now: float | None = None) -> str:
-    """`3 min 5 s ago`; empty for a moment that has not been."""
+    """`3 min ago`; empty for a moment that has not been."""
     if not moment:
         return ""
-    seconds = (time.time() if now is None else now) - moment
-    if seconds >= 48 * 3600:
-        return f"{seconds / 86400:.0f} days ago"
-    return f"{duration(max(seconds, 0))} ago"
+    seconds = max(0, int((time.time() if now is None else now) - moment))
+    for unit, name, least in ((86400, "days", 48 * 3600), (3600, "h", 3600), (60, "min", 60)):
+        if seconds >= least:
+            return f"{seconds // unit} {name} ago"
+    return f"{seconds} s ago"
 
 
 def stamp(moment: float) -> str:

@@ -125,10 +125,10 @@ class LogView:
         attempt = f", attempt {msg.get('attempt', 1)} of {attempts}" if attempts > 1 else ""
         rule = "──" if self.style.unicode else "--"
         if msg.get("what") == "start":
-            limit = f"limit {duration(float(msg.get('timeout') or 0))}"
             if top:
+                limit = f"limit {duration(float(msg.get('timeout') or 0))}"
                 return self.style.paint(f"{rule} {level} {name} {rule} {limit}{attempt}", "heading")
-            return self.style.paint(f"{level} {name} ({limit}{attempt})", "dim")
+            return self.style.paint(f"{level} {name}{attempt}", "dim")
         seconds = duration(float(msg.get("duration") or 0))
         if msg.get("result") == "fail":
             why = f": {printable(str(msg['error_msg']))}" if msg.get("error_msg") else ""

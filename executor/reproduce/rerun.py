@@ -10,6 +10,7 @@ import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import msgspec
 
@@ -78,10 +79,16 @@ def prepare(
         worker=worker,
         device_name=lock_name(original.device),
         secrets=given,
-        files=list(replace.values()),
+        files=[*replace.values(), *local_files(original)],
         fixed=original.artefacts,
     )
     return Rerun(launch, spec, notes)
+
+
+def local_files(original: Original) -> list[Path]:
+    """Files of this host that the job named; they are taken only when they have the hash of the first run."""
+    urls = [urlsplit(artefact.url) for artefact in original.artefacts]
+    return [Path(unquote(url.path)) for url in urls if url.scheme == "file"]
 
 
 def adapt(spec: LaunchSpec, facts: HostFacts) -> tuple[LaunchSpec, list[str]]:

@@ -287,7 +287,9 @@ def test_keys(cli: Cli, env: dict[str, str], tmp_path: Path) -> None:
     assert cli("keys", "add", "client", "anna", "beef").exit_code == 64
 
 
-def test_the_shell_completes_jobs_and_devices(cli: Cli, env: dict[str, str], job: Path) -> None:
+def test_the_shell_completes_jobs_and_devices(
+    cli: Cli, env: dict[str, str], job: Path, tmp_path: Path
+) -> None:
     cli("submit", job)
 
     def completed(line: str) -> list[str]:
@@ -310,8 +312,9 @@ def test_the_shell_completes_jobs_and_devices(cli: Cli, env: dict[str, str], job
 
     assert completed("lava-exec logs 1") == ["1"]
     assert completed("lava-exec devices show qemu") == ["qemu-01", "qemu-02"]
-    env["LAVA_EXEC_STATE"] = "/nonexistent"
+    env["LAVA_EXEC_STATE"] = str(tmp_path / "none")
     assert completed("lava-exec logs 1") == []
+    assert not (tmp_path / "none").exists()
 
 
 def test_no_master_is_told_at_once(cli: Cli, master: LocalMaster) -> None:

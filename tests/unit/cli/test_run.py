@@ -16,6 +16,7 @@ import yaml
 
 from executor.model.journal import END, HEADER, End, Header
 from executor.model.launch import HostFacts
+from executor.report.terminal import LiveLog
 from executor.testing.book import Book
 from executor.testing.engine import FAKE_DIGEST, FakeEngine, Stage
 
@@ -136,9 +137,12 @@ def test_wrong_options_start_nothing(
     assert engine.specs == []
 
 
-def test_an_interrupt_cancels_and_cleans_up(cli: Cli, job: Path, engine: FakeEngine) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interrupt_cancels_and_cleans_up(
+    cli: Cli, job: Path, engine: FakeEngine, number: signal.Signals
+) -> None:
     def patient(stage: Stage) -> int:
-        threading.Timer(0.0, os.kill, (os.getpid(), signal.SIGINT)).start()
+        threading.Timer(0.0, os.kill, (os.getpid(), number)).start()
         assert stage.wait_for_signal(20)
         book = Book()
         book.add(HEADER, Header(job_id="x"))
@@ -150,6 +154,30 @@ def test_an_interrupt_cancels_and_cleans_up(cli: Cli, job: Path, engine: FakeEng
     result = cli("run", job, "--device", "qemu-01")
     assert result.exit_code == 4
     assert "canceled; the device is powered off" in result.stderr
+    assert engine.containers({}, None) == []  # type: ignore[arg-type]
+
+
+def test_a_job_whose_log_nobody_reads_is_ended(
+    cli: Cli, job: Path, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signals: list[str] = []
+
+    def patient(stage: Stage) -> int:
+        book = Book()
+        book.add(HEADER, Header(job_id="x"))
+        book.target("first line")
+        stage.write_journal(book.records)
+        assert stage.wait_for_signal(20)
+        signals.extend(stage.signals)
+        return 4
+
+    def closed(self: LiveLog, batch: object) -> None:
+        raise BrokenPipeError
+
+    engine.programs["job"] = patient
+    monkeypatch.setattr(LiveLog, "feed", closed)
+    assert cli("run", job, "--device", "qemu-01").exit_code == 141
+    assert signals[0] == "SIGTERM"
     assert engine.containers({}, None) == []  # type: ignore[arg-type]
 
 

@@ -49,7 +49,7 @@ def test_on_a_terminal_actions_are_headings(failing_job: Book) -> None:
     lines = LogView(COLOUR, timestamps=False).render(failing_job.records).splitlines()
     assert not any("start: 1" in line or "end: 1" in line for line in lines)
     assert lines[1] == "\x1b[1;36m── 1 boot-retry ── limit 1 min, attempt 1 of 2\x1b[0m"
-    assert lines[2] == "\x1b[2m1.1 login-action (limit 1 min)\x1b[0m"
+    assert lines[2] == "\x1b[2m1.1 login-action\x1b[0m"
     assert "\x1b[31m1.1 login-action failed after 3.0 s: no prompt\x1b[0m" in lines
     assert "\x1b[1;36m── 1 boot-retry done in 3.0 s\x1b[0m" in lines
 

@@ -8,12 +8,20 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from executor.container.jobdir import JobDirectory
+from executor.container.jobdir import Artefact, JobDirectory
 from executor.container.store import Store
 from executor.errors import ConfigurationError, InfrastructureError, UsageError
 from executor.model.deadline import Deadline
 from executor.model.launch import DeviceRule, HostFacts
-from executor.reproduce.rerun import adapt, bring_artefacts, bring_image, bring_sources, lock_name, prepare
+from executor.reproduce.rerun import (
+    adapt,
+    bring_artefacts,
+    bring_image,
+    bring_sources,
+    local_files,
+    lock_name,
+    prepare,
+)
 from executor.reproduce.source import Original
 
 HERE = HostFacts(uid=1000, gid=1000, kvm=True, kvm_gid=36, cpus=2, memory_mib=4096)
@@ -78,6 +86,12 @@ def test_an_artefact_can_be_replaced(original: Original, tmp_path: Path, kernel:
     assert made.launch.worker.replace == {"kernel": str(kernel)}
     assert made.launch.files == [kernel]
     assert len(made.notes) == 1
+
+
+def test_local_files_of_the_job_may_be_read_again(original: Original) -> None:
+    assert local_files(original) == []
+    JobDirectory(original.directory).write_artefacts([Artefact("file:///srv/my%20images/Image", "0" * 64)])
+    assert local_files(original) == [Path("/srv/my images/Image")]
 
 
 def test_labels_and_files_of_set_are_checked(original: Original, tmp_path: Path, kernel: Path) -> None:
