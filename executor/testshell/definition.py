@@ -4,19 +4,26 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-import yaml
 
 from executor.errors import JobError, TestError
+from executor.model.problem import Problem
+from executor.model.testblocks import InlineDefinition
+from executor.schema.check import check
+from executor.schema.loader import load_yaml
 
-FORMATS = ("Lava-Test Test Definition 1.0", "Lava-Test-Shell Test Definition 1.0")
 MAX_BYTES = 1 << 20
+_SECTIONS = ("metadata", "install", "run", "parse")
+_PLAIN_NAME = re.compile(r"[\w.+@-][\w.+@ -]*\Z")
 
 
 class GitRepository(msgspec.Struct, frozen=True):
-    """One entry of `install: git-repos`. `destination` is a direct child of the definition's directory."""
+    """One entry of `install: git-repos` or `bzr-repos`. `destination` is a direct child of the definition's
+    directory.
+    """
 
     url: str
     destination: str
@@ -31,113 +38,130 @@ class TestDefinition(msgspec.Struct, kw_only=True):
     description: str = ""
     version: str = ""
     parameters: dict[str, Any] = {}
-    install: dict[str, Any] = {}
+    keys: list[str] = []
+    sources: list[str] = []
+    packages: dict[str, list[str]] = {}  # distribution -> deps-<distribution>; "" -> deps
+    git_repos: list[str | dict[str, Any]] = []
+    bzr_repos: list[str | dict[str, Any]] = []
+    install_steps: list[str] = []
+    has_install: bool = False
     run_steps: list[str] = []
     pattern: str = ""
     fixup: dict[str, str] = {}
     expected: list[str] = []
+    text: str = ""  # the file as it is
 
     def dependencies(self, distro: str) -> list[str]:
         """Packages for `distro`: `deps` and `deps-<distro>`."""
-        return [*_texts(self.install.get("deps")), *_texts(self.install.get(f"deps-{distro}"))]
-
-    def steps(self, section: str) -> list[str]:
-        """Steps of `install` or `run`, empty ones left out."""
-        return self.run_steps if section == "run" else _texts(self.install.get("steps"))
+        return self.packages.get("", []) + (self.packages.get(distro, []) if distro else [])
 
 
 def parse_definition(text: str, where: str) -> TestDefinition:
-    """Read a definition. Raises JobError for what is no definition, TestError for bad parameters; both name the place."""
+    """Read a definition; `where` names it in messages.
+
+    Raises JobError for what is no definition, with all that is wrong with it; TestError for parameters that
+    are no map (spec: test-shell §3).
+    """
     if len(text) > MAX_BYTES:
         raise JobError(f"{where}: larger than {MAX_BYTES >> 20} MiB, that is no test definition")
-    try:
-        data = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise JobError(f"{where}: not YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(data, dict):
-        raise JobError(f"{where}: not a test definition: a map with metadata and run is wanted")
-    metadata = _map(data, "metadata", where)
-    if metadata.get("format") not in FORMATS:
+    document = load_yaml(text, where)
+    data = _without_empty(document.data)
+    if not document.problems and isinstance(data, dict):
+        for key in ("params", "parameters"):
+            if not isinstance(data.get(key, {}), dict):
+                raise TestError(f"{where}: {key} is not a map of names and values")
+    problems = document.problems or check(InlineDefinition, data, strict=False)
+    found = [_told(document.locate(p), where) for p in problems if p.severity == "error"]
+    if found:
         raise JobError(
-            f"{where}: metadata.format is {metadata.get('format')!r}", f"write `format: {FORMATS[0]}`"
+            "; ".join(found), "the format of test definitions is in docs/reference/test-definition.md"
         )
-    if not metadata.get("name"):
-        raise JobError(f"{where}: metadata.name is missing")
-    parse = _map(data, "parse", where)
-    parameters = {**_parameters(data, "params", where), **_parameters(data, "parameters", where)}
+    install = data.get("install") or {}
+    parse = data.get("parse") or {}
+    pattern = str(parse.get("pattern") or "")
+    if pattern and "test_case_id" not in re.compile(pattern).groupindex:
+        raise JobError(f"{where}: parse.pattern has no group test_case_id")
     return TestDefinition(
-        name=str(metadata["name"]),
-        description=str(metadata.get("description") or ""),
-        version=str(metadata.get("version") or ""),
-        parameters=parameters,
-        install=_map(data, "install", where),
-        run_steps=_texts(_map(data, "run", where).get("steps")),
-        pattern=_pattern(parse.get("pattern"), where),
-        fixup={str(k): str(v) for k, v in _map(parse, "fixupdict", where).items()},
-        expected=[str(e) for e in data.get("expected") or []],
+        name=str(data["metadata"]["name"]),
+        description=str(data["metadata"].get("description") or ""),
+        version=str(data["metadata"].get("version") or ""),
+        parameters={**data.get("params", {}), **data.get("parameters", {})},
+        keys=install.get("keys", []),
+        sources=install.get("sources", []),
+        packages=_packages(install, where),
+        git_repos=install.get("git-repos", []),
+        bzr_repos=install.get("bzr-repos", []),
+        install_steps=_steps(install),
+        has_install=bool(install),
+        run_steps=_steps(data["run"]),
+        pattern=pattern,
+        fixup=parse.get("fixupdict", {}),
+        expected=data.get("expected", []),
+        text=text,
     )
 
 
-def git_repositories(definition: TestDefinition, parameters: dict[str, Any]) -> list[GitRepository]:
-    """`install: git-repos`; values that name a parameter are replaced by it. Raises JobError for a bad destination."""
+def repositories(
+    entries: list[str | dict[str, Any]], parameters: Mapping[str, Any], where: str
+) -> list[GitRepository]:
+    """What `git-repos` or `bzr-repos` name. Values that are the name of a parameter stand for its value.
+
+    Raises JobError for an entry without URL or with a destination that is no direct child (spec: test-shell
+    §3).
+    """
     found = []
-    for entry in definition.install.get("git-repos") or []:
-        given = {"url": entry} if isinstance(entry, str) else dict(entry)
+    for entry in entries:
+        given = {"url": entry} if isinstance(entry, str) else entry
         if given.get("skip_by_default"):
             continue
         url, branch, wanted = (
-            _substituted(given.get(k), parameters) for k in ("url", "branch", "destination")
+            _valued(given.get(key), parameters) for key in ("url", "branch", "destination")
         )
         if not url:
-            raise JobError(f"{definition.name}: git-repos entry without url")
+            raise JobError(f"{where}: an entry of git-repos has no url")
         destination = wanted or url.rstrip("/").rsplit("/", 1)[-1].removesuffix(".git")
-        if "/" in destination or destination in ("", ".", ".."):
+        if destination in (".", "..", ".git") or not _PLAIN_NAME.match(destination) or destination[0] == "-":
             raise JobError(
-                f"{definition.name}: git-repos destination {destination!r} is not a plain name",
+                f"{where}: git-repos destination {destination!r} is not a plain name",
                 "it must be a direct child of the test's directory",
             )
         found.append(GitRepository(url, destination, branch))
     return found
 
 
-def _substituted(value: object, parameters: dict[str, Any]) -> str:
-    text = str(value or "")
+def _valued(value: object, parameters: Mapping[str, Any]) -> str:
+    text = "" if value is None else str(value)
     return str(parameters[text]) if text in parameters else text
 
 
-def _pattern(value: object, where: str) -> str:
-    if not value:
-        return ""
-    try:
-        groups = re.compile(str(value), re.MULTILINE).groupindex
-    except re.error as error:
-        raise JobError(f"{where}: parse.pattern is no regular expression: {error}") from error
-    if "test_case_id" not in groups:
-        raise JobError(f"{where}: parse.pattern has no group test_case_id")
-    return str(value)
+def _told(problem: Problem, where: str) -> str:
+    place = problem.where if problem.file else f"{where}: {problem.where}"
+    wanted = f" (wanted: {problem.expected})" if problem.expected else ""
+    return f"{place}: {problem.message}{wanted}" if place else problem.message + wanted
 
 
-def _map(data: dict[str, Any], key: str, where: str) -> dict[str, Any]:
-    value = data.get(key)
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        raise JobError(f"{where}: {key} is not a map")
-    return value
+def _without_empty(data: Any) -> Any:
+    """Keys and list items without a value mean nothing (`deps:` with all its lines commented out)."""
+    if not isinstance(data, dict):
+        return data
+    filled = {key: value for key, value in data.items() if value is not None}
+    for section in _SECTIONS:
+        if isinstance(filled.get(section), dict):
+            inner = filled[section].items()
+            filled[section] = {key: value for key, value in inner if value is not None}
+    return filled
 
 
-def _parameters(data: dict[str, Any], key: str, where: str) -> dict[str, Any]:
-    value = data.get(key)
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        raise TestError(f"{where}: {key} is not a map")
-    return value
+def _steps(section: dict[str, Any]) -> list[str]:
+    return [step for step in section.get("steps", []) if step is not None]
 
 
-def _texts(value: object) -> list[str]:
-    if value is None:
-        return []
-    if isinstance(value, str):
-        return [value]
-    return [str(v) for v in value if v is not None] if isinstance(value, list) else []
+def _packages(install: dict[str, Any], where: str) -> dict[str, list[str]]:
+    found = {}
+    for key, value in install.items():
+        if key != "deps" and not str(key).startswith("deps-"):
+            continue
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            raise JobError(f"{where}: install.{key} is not a list of packages")
+        found[str(key)[5:]] = value
+    return found

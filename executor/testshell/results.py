@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From events to `results` records: suites, sets, expected cases, definitions that never ended (spec: test-shell §6).
+"""From events to `results` records: expected cases, provenance, definitions that never ended (spec: test-
+shell §6, results-and-logs §2).
 
-Pure bookkeeping: the journal is reached through `emit`, time through `clock`, and whatever a signal may look like, a
-bad one costs at most itself. Only what the spec calls a TestError ends the block.
+Pure bookkeeping: records go to `emit`, log lines to `note`, time comes from `clock`. A bad signal costs at
+most itself; only what the spec calls a TestError or JobError ends the block.
 """
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -15,296 +15,255 @@ from typing import Any
 import msgspec
 
 from executor.errors import JobError, LavaExecError, TestError
-from executor.testshell import stream
-from executor.testshell.overlay import PlacedDefinition
-from executor.testshell.stream import Event, Signal, SignalStream
+from executor.testshell import events
+from executor.testshell.events import FAIL, PASS, UNKNOWN, Event
+from executor.testshell.placed import PlacedDefinition
 
-RESULTS = ("pass", "fail", "skip", "unknown")
-MISSING = "the case was expected, and the device's own file shows that it did not run"
-NOT_KNOWN = "the case was expected, and whether it ran is not known: the device's file could not be read back"
+MAX_MARKS = 1000
+DID_NOT_RUN = "the case was expected, and all that the device reported shows that it did not run"
+NOT_KNOWN = "the case was expected; whether it ran is not known, because signals were lost"
+UNLISTED = "the case is not among the expected ones"
 
 Emit = Callable[[dict[str, Any]], object]
-Note = Callable[[str, str], object]  # level, text
+Note = Callable[[str, str], object]  # level of the journal, text
+
+
+class Record(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """One `results` record (spec: results-and-logs §2)."""
+
+    definition: str
+    case: str
+    result: str
+    set: str | None = None
+    measurement: float | None = None
+    units: str | None = None
+    reference: str | None = None
+    starttc: int | None = None
+    endtc: int | None = None
+    level: str | None = None
+    duration: str | None = None
+    namespace: str | None = None
+    uuid: str | None = None
+    repository: str | None = None
+    path: str | None = None
+    revision: str | None = None
+    commit_id: str | None = None
+    extra: dict[str, Any] | None = None
+
+    def as_map(self) -> dict[str, Any]:
+        """Only what is known."""
+        fields = ((name, getattr(self, name)) for name in self.__struct_fields__)
+        return {name: value for name, value in fields if value is not None}
 
 
 class _Run(msgspec.Struct):
-    """A definition that has started."""
+    """A definition of the stage."""
 
-    run_id: str
-    suite: str
-    uuid: str
-    started: float
-    definition: PlacedDefinition | None
+    placed: PlacedDefinition
     seen: set[str] = msgspec.field(default_factory=set)
-    ended: bool = False
+    started: float | None = None  # on `clock`
+    recorded: bool = False  # its record in suite `lava` is written
 
 
 class Bookkeeper:
-    """One test block. `emit` gets each record as a map, `note` what is worth a log line."""
+    """One attempt at one test block. `level` is that of the action; records with `extra` need it."""
 
     def __init__(
         self,
-        signals: SignalStream,
         definitions: Iterable[PlacedDefinition],
         *,
         namespace: str,
         emit: Emit,
         note: Note,
         stage: int = 0,
+        level: str = "",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.exited = False
         self.attached = False  # files wait on the device
-        self.failure: LavaExecError | None = None  # an install that failed: raised at the end of the block
-        self._signals = signals
-        self._placed = {d.run_id: d for d in definitions}
-        self._namespace, self._emit, self._note, self._stage, self._clock = (
-            namespace,
-            emit,
-            note,
-            stage,
-            clock,
-        )
-        self._runs: dict[str, _Run] = {}
-        self._marks: dict[tuple[str, str], dict[str, int]] = {}  # (run, case) -> starttc, endtc
+        self.failure: LavaExecError | None = None  # to be raised at the end of the block
+        self._runs = {placed.run_id: _Run(placed) for placed in definitions}
+        self._namespace, self._emit, self._note = namespace, emit, note
+        self._stage, self._level, self._clock = stage, level, clock
+        self._marks: dict[str, tuple[int | None, int | None]] = {}  # case -> starttc, endtc
+        self._broken = False
 
-    def take(self, event: Event, seq: int) -> None:
-        """Book one event that the journal shows at record `seq`. Raises TestError or JobError."""
-        if isinstance(event, Signal):
-            handler = getattr(self, f"_on_{event.name.lower()}", None)
-            if handler is None:
-                self._note("debug", f"signal {event.name} is not known, ignored")
-            else:
-                handler(event, seq)
-        elif isinstance(event, stream.Found):
-            self._found(event, seq)
-        elif isinstance(event, stream.Lost):
-            self._lost(event)
-        elif isinstance(event, stream.Damaged):
-            self._note("warning", f"damaged signal: {event.reason}: {event.text}")
-        elif isinstance(event, stream.InstallFail):
-            self._note(
-                "error", f"unable to start stage {self._stage}: an install script failed, the log says why"
-            )
-            self._emit({"definition": "lava", "case": f"stage_{self._stage}", "result": "fail"})
-            self.failure = TestError(
-                "the install script of a test definition failed", "its output is in the log"
-            )
-        elif isinstance(event, stream.Exit):
-            self.exited = True
+    def take(self, event: Event) -> None:
+        """Book one event. Raises TestError or JobError where the spec ends the block."""
+        handler = _HANDLERS.get(type(event))
+        if handler is not None:
+            handler(self, event)
 
-    def finish(self, *, whole: bool) -> None:
-        """End of the block. `whole`: the device's file was read back, or nothing was missing."""
-        for run in self._runs.values():
-            self._expect(run, whole)
-            if not run.ended:
-                run.ended = True
-                self._definition_record(run, "fail")
-        for run_id, placed in self._placed.items():
-            if run_id not in self._runs and _expected(placed):
-                self._expect(_Run(run_id, run_id, placed.uuid, self._clock(), placed), whole)
+    @property
+    def running(self) -> str:
+        """The definition that has begun and not ended, for messages; "" when there is none."""
+        return next((name for name, r in self._runs.items() if r.started is not None and not r.recorded), "")
 
-    # -- signals ------------------------------------------------------------------------------------------------
+    # -- definitions -------------------------------------------------------------------------------------
 
-    def _on_startrun(self, signal: Signal, seq: int) -> None:
-        words = signal.params.split()
-        if len(words) < 2:
-            raise TestError(
-                f"malformed STARTRUN signal: {signal.params!r}", "did kernel messages overwrite it?"
-            )
-        run_id, uuid = words[0], words[1]
-        placed = self._placed.get(run_id)
-        self._runs[run_id] = _Run(run_id, run_id, uuid, self._clock(), placed)
-        self._note("info", f"starting definition {run_id}")
-        pattern = placed.definition.pattern if placed is not None else ""
-        self._signals.set_pattern(re.compile(pattern, re.MULTILINE) if pattern else None)
-
-    def _on_endrun(self, signal: Signal, seq: int) -> None:
-        words = signal.params.split()
-        run = self._runs.get(words[0]) if words else None
+    def _run_started(self, event: events.RunStarted) -> None:
+        run = self._runs.get(event.definition)
         if run is None:
-            run_id = words[0] if words else "unknown"
-            placed = self._placed.get(run_id)
-            run = self._runs[run_id] = _Run(
-                run_id, run_id, words[1] if len(words) > 1 else "", self._clock(), placed
-            )
-        self._signals.set_pattern(None)
-        if not run.ended:
-            run.ended = True
-            run.uuid = words[1] if len(words) > 1 else run.uuid
-            self._definition_record(run, "pass")
+            definition = _unplaced(event.definition, event.uuid)
+            run = self._runs[event.definition] = _Run(definition)
+        run.started = self._clock()
+        self._note("info", f"starting definition {event.definition}")
 
-    def _on_starttc(self, signal: Signal, seq: int) -> None:
-        self._marks.setdefault((signal.run, signal.params.strip()), {})["starttc"] = seq
+    def _run_ended(self, event: events.RunEnded) -> None:
+        run = self._runs.get(event.definition)
+        if run is not None and not run.recorded:
+            self._record_run(event.definition, run, PASS, uuid=event.uuid)
+            self._note("debug", f"definition {event.definition} ended")
 
-    def _on_endtc(self, signal: Signal, seq: int) -> None:
-        self._marks.setdefault((signal.run, signal.params.strip()), {})["endtc"] = seq
-
-    def _on_testcase(self, signal: Signal, seq: int) -> None:
-        fields: dict[str, str] = {}
-        for word in signal.params.split():
-            key, equals, value = word.partition("=")
-            if not equals:
-                self._note(
-                    "error", f"ignoring malformed parameter {word!r} in a test case signal: {signal.params}"
-                )
-                return
-            fields[key.lower()] = value
-        self._case(signal, fields, seq)
-
-    def _on_testreference(self, signal: Signal, seq: int) -> None:
-        words = signal.params.split()
-        if len(words) != 3:
-            raise TestError(
-                f"malformed TESTREFERENCE signal: {signal.params!r}", "ID, result and URL are wanted"
-            )
-        self._case(signal, {"test_case_id": words[0], "result": words[1], "reference": words[2]}, seq)
-
-    def _on_testset(self, signal: Signal, seq: int) -> None:
-        words = signal.params.split()
-        if words[:1] == ["START"] and len(words) < 2:
-            raise JobError("lava-test-set start without a name")
-
-    def _on_testsuite(self, signal: Signal, seq: int) -> None:
-        run = self._runs.get(signal.run)
-        if run is not None and signal.params.strip():
-            run.suite = signal.params.split()[0]
-            self._note("info", f"suite of {run.run_id} is now called {run.suite}")
-
-    def _on_testraise(self, signal: Signal, seq: int) -> None:
-        raise TestError(signal.params.strip() or "lava-test-raise without a message")
-
-    def _on_testevent(self, signal: Signal, seq: int) -> None:
-        self._note("event", signal.params)
-
-    def _on_testfeedback(self, signal: Signal, seq: int) -> None:
-        self._note("debug", f"feedback of namespace {signal.params.strip()!r} is in the log as it comes")
-
-    def _on_attached(self, signal: Signal, seq: int) -> None:
-        self.attached = True
-
-    def _on_start_metadata_capture(self, signal: Signal, seq: int) -> None:
-        self._note("debug", f"metadata {signal.params.strip()} begins")
-
-    def _on_end_metadata_capture(self, signal: Signal, seq: int) -> None:
-        self._note("debug", f"metadata {signal.params.strip()} ends")
-
-    # -- cases --------------------------------------------------------------------------------------------------
-
-    def _found(self, event: stream.Found, seq: int) -> None:
-        fields = {key: value for key, value in event.groups.items() if value is not None}
-        case = fields.get("test_case_id", "").strip()
-        if " " in case:
-            self._note("debug", f"the parse pattern found a case with blanks in its name, skipped: {case!r}")
+    def _run_settled(self, event: events.RunSettled) -> None:
+        run = self._runs.get(event.definition)
+        if run is None:
             return
-        fields["test_case_id"] = case.replace("/", "_")
-        signal = Signal("TESTCASE", "", event.run, event.set)
-        if fields.get("measurement") and _number(fields["measurement"]) is None:
-            raise TestError(f"invalid measurement {fields['measurement']!r} for {case}")
-        self._case(signal, fields, seq)
+        for case in run.placed.expected_cases:
+            if case not in run.seen:
+                self._missing(event.definition, run, case, event.accounted)
+        if run.started is not None and not run.recorded:
+            outcome = FAIL if self._broken or event.outcome == PASS else event.outcome
+            self._record_run(event.definition, run, outcome)
 
-    def _case(self, signal: Signal, fields: dict[str, str], seq: int) -> None:
-        run = self._runs.get(signal.run)
+    def _missing(self, name: str, run: _Run, case: str, accounted: bool) -> None:
+        run.seen.add(case)
+        reason = DID_NOT_RUN if accounted else NOT_KNOWN
+        self._note("warning", f"{name}: {case}: {reason}")
+        self._write(
+            Record(
+                definition=name,
+                case=case,
+                result=FAIL if accounted else UNKNOWN,
+                level=self._level,
+                extra={"reason": reason},
+            )
+        )
+
+    def _record_run(self, name: str, run: _Run, result: str, uuid: str = "") -> None:
+        """The definition itself as a case of suite `lava`."""
+        placed, run.recorded = run.placed, True
+        began = run.started if run.started is not None else self._clock()
+        self._write(
+            Record(
+                definition="lava",
+                case=name,
+                result=result,
+                duration=f"{self._clock() - began:.2f}",
+                namespace=self._namespace,
+                uuid=uuid or placed.uuid,
+                repository=placed.repository or None,
+                path=placed.path or None,
+                revision=placed.revision or "unspecified",
+                commit_id=placed.commit_id or None,
+            )
+        )
+
+    def _install_failed(self, event: events.InstallFailed) -> None:
+        which = f" of {event.definition}" if event.definition else ""
+        self._note("error", f"the install script{which} failed, its tests are left out; the log says why")
+        if self.failure is None:
+            self._write(Record(definition="lava", case=f"stage_{self._stage}", result=FAIL))
+            self.failure = TestError(
+                f"the install script{which} failed", "its output is in the log before this line"
+            )
+
+    # -- cases -------------------------------------------------------------------------------------------
+
+    def _case_started(self, event: events.CaseStarted) -> None:
+        if len(self._marks) < MAX_MARKS:
+            self._marks[event.case] = (event.line, None)
+
+    def _case_ended(self, event: events.CaseEnded) -> None:
+        if event.case in self._marks or len(self._marks) < MAX_MARKS:
+            self._marks[event.case] = (self._marks.get(event.case, (None, None))[0], event.line)
+
+    def _case_result(self, event: events.CaseResult) -> None:
+        run = self._runs.get(event.run)
         if run is None:
             raise TestError(
                 "a test case was reported before any test definition had started",
                 "the STARTRUN signal was lost on the console, most often to kernel messages",
             )
-        case, result = fields.get("test_case_id", ""), fields.get("result", "")
-        if not case or not result:
-            what = "an id" if not case else "a result"
-            self._note("error", f"test case without {what}: {signal.params or fields}")
-            return
-        fixup = run.definition.definition.fixup if run.definition is not None else {}
-        result = fixup.get(result, result)
-        if result not in RESULTS:
-            self._note(
-                "error", f"test case {case}: bad result {result!r}, dropped; {', '.join(RESULTS)} are known"
+        run.seen.add(event.case)
+        result, reason = event.result, event.reason
+        expected = run.placed.expected_cases
+        if expected and event.case not in expected and not reason:
+            self._note("warning", f"{event.definition}: {event.case}: {UNLISTED}, so it counts as fail")
+            result, reason = FAIL, UNLISTED
+        if event.reason:
+            self._note("warning", f"{event.definition}: {event.case} is unknown: {event.reason}")
+        line = event.line if event.line >= 0 else None
+        start, end = self._marks.pop(event.case, (None, None))
+        self._write(
+            Record(
+                definition=event.definition,
+                case=event.case,
+                result=result,
+                set=event.set or None,
+                measurement=event.measurement,
+                units=event.units or None,
+                reference=event.reference or None,
+                starttc=start if start is not None else line,
+                endtc=end if end is not None else line,
+                level=self._level if reason else None,
+                extra={"reason": reason} if reason else None,
             )
-            return
-        record: dict[str, Any] = {"definition": run.suite, "case": case, "result": result}
-        if fields.get("measurement"):
-            number = _number(fields["measurement"])
-            if number is None:
-                self._note(
-                    "error", f"test case {case}: measurement {fields['measurement']!r} is no number, dropped"
-                )
-                return
-            record["measurement"] = number
-            if fields.get("units"):
-                record["units"] = fields["units"]
-        if fields.get("reference"):
-            record["reference"] = fields["reference"]
-        marks = self._marks.pop((signal.run, case), {})
-        record["starttc"] = marks.get("starttc", seq)
-        record["endtc"] = marks.get("endtc", seq)
-        if signal.restored:
-            record["restored"] = True
-        expected = _expected(run.definition)
-        if expected and case not in expected:
-            self._note(
-                "warning", f"{run.suite}: case {case} is not among the expected ones, reported as fail"
-            )
-            record["result"] = "fail"
-        self._book(run, record, signal.set)
+        )
 
-    def _lost(self, event: stream.Lost) -> None:
-        run = self._runs.get(event.run) or _Run(event.run, event.run or "unknown", "", self._clock(), None)
-        self._note("warning", f"{run.suite}: result of {event.case} is unknown: {event.reason}")
-        record = {
-            "definition": run.suite,
-            "case": event.case,
-            "result": "unknown",
-            "extra": {"reason": event.reason},
-        }
-        self._book(run, record, event.set)
+    def _write(self, record: Record) -> None:
+        self._emit(record.as_map())
 
-    def _book(self, run: _Run, record: dict[str, Any], set_: str) -> None:
-        run.seen.add(record["case"])
-        if set_:
-            record["set"] = set_
-        self._emit(record)
+    # -- the rest ----------------------------------------------------------------------------------------
 
-    def _expect(self, run: _Run, whole: bool) -> None:
-        missing = [case for case in _expected(run.definition) if case not in run.seen]
-        for case in missing:
-            record = {
-                "definition": run.suite,
-                "case": case,
-                "result": "fail" if whole else "unknown",
-                "extra": {"reason": MISSING if whole else NOT_KNOWN},
-            }
-            self._book(run, record, "")
+    def _raised(self, event: events.Raised) -> None:
+        self._broken = True
+        raise TestError(event.message, "the test asked for it with lava-test-raise")
 
-    def _definition_record(self, run: _Run, result: str) -> None:
-        placed = run.definition
-        record: dict[str, Any] = {
-            "definition": "lava",
-            "case": run.run_id,
-            "result": result,
-            "uuid": run.uuid,
-            "duration": f"{self._clock() - run.started:.2f}",
-            "namespace": self._namespace,
-        }
-        if placed is not None:
-            record |= {
-                "repository": placed.repository or None,
-                "path": placed.path or None,
-                "revision": placed.revision or "unspecified",
-            }
-            if placed.commit_id:
-                record["commit_id"] = placed.commit_id
-        self._emit({k: v for k, v in record.items() if v is not None})
+    def _broken_signal(self, event: events.Broken) -> None:
+        self._broken = True
+        raise (JobError if event.error_type == "Job" else TestError)(event.message)
+
+    def _malformed(self, event: events.Malformed) -> None:
+        self._note("error", f"damaged or malformed signal, {event.reason}: {event.text[:300]}")
+
+    def _ignored(self, event: events.Ignored) -> None:
+        self._note("debug", f"signal {event.name} is not known, ignored")
+
+    def _announced(self, event: events.Announced) -> None:
+        self._note("event", event.message)
+
+    def _attached(self, event: events.Attached) -> None:
+        self.attached = True
+        self._note("debug", f"attached: {event.name}, {event.size} bytes")
+
+    def _set_started(self, event: events.SetStarted) -> None:
+        self._note("debug", f"test set {event.name} begins")
+
+    def _suite_renamed(self, event: events.SuiteRenamed) -> None:
+        self._note("info", f"results of {event.definition} now belong to suite {event.name}")
 
 
-def _expected(placed: PlacedDefinition | None) -> list[str]:
-    if placed is None:
-        return []
-    return placed.expected or placed.definition.expected
+def _unplaced(name: str, uuid: str) -> PlacedDefinition:
+    """A definition that the job does not know; another dispatcher's overlay may be on the device."""
+    from executor.testshell.definition import TestDefinition
+
+    return PlacedDefinition(index=-1, name=name, uuid=uuid, definition=TestDefinition(name=name))
 
 
-def _number(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return None
+_HANDLERS: dict[type[Event], Callable[[Bookkeeper, Any], None]] = {
+    events.RunStarted: Bookkeeper._run_started,
+    events.RunEnded: Bookkeeper._run_ended,
+    events.RunSettled: Bookkeeper._run_settled,
+    events.InstallFailed: Bookkeeper._install_failed,
+    events.CaseStarted: Bookkeeper._case_started,
+    events.CaseEnded: Bookkeeper._case_ended,
+    events.CaseResult: Bookkeeper._case_result,
+    events.Raised: Bookkeeper._raised,
+    events.Broken: Bookkeeper._broken_signal,
+    events.Malformed: Bookkeeper._malformed,
+    events.Ignored: Bookkeeper._ignored,
+    events.Announced: Bookkeeper._announced,
+    events.Attached: Bookkeeper._attached,
+    events.SetStarted: Bookkeeper._set_started,
+    events.SuiteRenamed: Bookkeeper._suite_renamed,
+}

@@ -10,21 +10,39 @@ from typing import Any
 
 from executor.errors import TestError
 from executor.testshell.definition import TestDefinition
+from executor.testshell.quoting import escape_positional, word, words
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
-_POSITIONAL = re.compile(r"(?<!\\)\$(?=\d)")
+_UNPRINTABLE = re.compile(r"[^\x20-\x7e]")
+# By its first line the runner knows this file from one of the repository that has the same name.
+INSTALL_MARK = "# made from the definition's install section"
+KMSG_MARK = "# signals: kmsg"  # tells people, and whoever reads the script, where its signals go
+_ALLOW_KMSG = "{ echo on >/proc/sys/kernel/printk_devkmsg; } 2>/dev/null || :"
 
 
 def variables(parameters: Mapping[str, Any]) -> str:
-    """`NAME='value'` lines, not exported; None is empty. Raises TestError for a name that the shell cannot have."""
+    """`NAME='value'` lines, not exported; None is empty, lists are joined by blanks.
+
+    A name that the shell cannot have is left out: its line would be taken for a command. Raises TestError for
+    a value that is a map.
+    """
     lines = []
     for name, value in parameters.items():
-        if not _VARIABLE.match(str(name)):
-            raise TestError(f"parameter {name!r} is not a name that a shell variable can have")
-        if isinstance(value, bool):
-            value = "true" if value else "false"
-        lines.append(f"{name}={shlex.quote('' if value is None else str(value))}\n")
+        if _VARIABLE.match(str(name)):
+            lines.append(f"{name}={shlex.quote(_text(name, value))}\n")
+        else:
+            lines.append(f"# left out, not a name for a variable: {_UNPRINTABLE.sub('?', str(name))}\n")
     return "".join(lines)
+
+
+def _text(name: str, value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, list):
+        return " ".join(_text(name, item) for item in value)
+    if isinstance(value, dict):
+        raise TestError(f"parameter {name!r} is a map, a shell variable cannot hold that")
+    return str(value)
 
 
 def install_script(
@@ -35,22 +53,24 @@ def install_script(
     distro: str,
     skip: Sequence[str] = (),
 ) -> str:
-    """The script, or "" when there is nothing to install. Fixed order, each part skippable by `skip_install`."""
-    if not definition.install or "all" in skip:
+    """The script, or "" for a definition without `install`. Fixed order, each part skippable.
+
+    It runs without -e: the exit code of the last command decides.
+    """
+    if not definition.has_install:
         return ""
+    everything = "all" in skip
     lines = []
-    for key, command in (("keys", "lava-add-keys"), ("sources", "lava-add-sources")):
-        for word in definition.install.get(key) or []:
-            if key not in skip:
-                lines.append(f"{command} {shlex.quote(str(word))}\n")
+    if not everything and "keys" not in skip:
+        lines += [f"lava-add-keys {word(key)}" for key in definition.keys]
+    if not everything and "sources" not in skip:
+        lines += [f"lava-add-sources {word(source)}" for source in definition.sources]
     packages = definition.dependencies(distro)
-    if packages and "deps" not in skip:
-        lines.append(f"lava-install-packages {' '.join(shlex.quote(p) for p in packages)}\n")
-    steps = definition.steps("install")
-    if steps and "steps" not in skip:
-        lines.append(f"cd {shlex.quote(directory)}\npwd\n")
-        lines += [f"{step}\n" for step in steps]
-    return "#!/bin/sh\n" + variables(parameters) + "".join(lines) if lines else ""
+    if not everything and packages and "deps" not in skip:
+        lines.append("lava-install-packages " + " ".join(words(package) for package in packages))
+    if not everything and definition.install_steps and "steps" not in skip:
+        lines += [f"cd {shlex.quote(directory)}", "pwd", *definition.install_steps]
+    return f"{INSTALL_MARK}\n{variables(parameters)}" + "".join(f"{line}\n" for line in lines)
 
 
 def run_script(
@@ -58,36 +78,32 @@ def run_script(
     *,
     directory: str,
     run_id: str,
-    uuid: str,
     parameters: Mapping[str, Any],
     kmsg: bool = False,
-    character_delay: int = 0,
+    character_delay: float = 0,
 ) -> str:
-    """The script that the device's shell runs with `-e`. `character_delay` in ms.
+    """The script that the device's shell runs with -e. `character_delay` in ms.
 
-    Signals are printed untraced: a trace line would look like a second signal.
+    Signals are printed untraced: a trace line would look like a second signal. The shell reads a step when it
+    has come to it, so a step that is no shell at all does not keep the earlier ones from running.
     """
-    head = [
-        "#!/bin/sh\n",
-        variables(parameters),
-        "set -e\n",
-        f"export TESTRUN_ID={shlex.quote(run_id)}\n",
-        f"cd {shlex.quote(directory)}\n",
-        f"UUID={shlex.quote(uuid)}\n",
+    lines = [variables(parameters).removesuffix("\n")] if parameters else []
+    lines += ["set -e", "set -x"]
+    lines += [
+        f"export TESTRUN_ID={shlex.quote(run_id)}",
+        f"cd {shlex.quote(directory)}",
+        "read -r UUID <uuid",
     ]
-    if kmsg:
-        head.append("export KMSG=true\n")
     if character_delay:
-        head.append(f"export CHARACTER_DELAY={character_delay / 1000:g}\n")
-    head.append('. "$LAVA_TEST_BIN/lava-common-functions"\n')
-    body = ['lava_signal STARTRUN "$TESTRUN_ID $UUID"\n', "set -x\n"]
-    body += [f"{_escaped(step)}\n" for step in definition.run_steps]
-    tail = ["{ set +x; } 2>/dev/null\n", 'lava_signal ENDRUN "$TESTRUN_ID $UUID"\n']
-    return "".join([*head, *body, *tail])
+        lines.append(f"export CHARACTER_DELAY={character_delay / 1000:g}")
+    if kmsg:
+        lines += [KMSG_MARK, _ALLOW_KMSG, "export KMSG=true"]
+    lines += _signal("STARTRUN")
+    lines.append("set -x")
+    lines += [escape_positional(step) for step in definition.run_steps]
+    lines += _signal("ENDRUN")
+    return "".join(f"{line}\n" for line in lines)
 
 
-def _escaped(step: str) -> str:
-    """`$1` in a step with an inner command belongs to that command (spec: test-shell §3)."""
-    if "--shell" in step or "--cmd" in step:
-        return _POSITIONAL.sub(r"\\$", step)
-    return step
+def _signal(name: str) -> list[str]:
+    return ["{ set +x; } 2>/dev/null", f'lava-signal {name} "$TESTRUN_ID $UUID"']

@@ -1,329 +1,392 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads signals out of a console's text: incremental, pure, no I/O, no time (spec: test-shell §4, §6).
+"""The reader of the console during a test block: text in, events out; no I/O, no clock.
 
-Our helpers number and checksum their signals and keep them in a file on the device. What arrives intact is passed on
-at once; what was destroyed is brought back from that file; what cannot be known is said to be unknown. Plain signals
-of other helpers are accepted as ever, unless one looks like a damaged signal of ours: then the file decides.
+Signals of our helpers bear a number and a checksum, so each is either right or known to be damaged, and a
+missing one leaves a gap. What noise destroyed is mended where the checksum proves it, else restored from the
+file that the device kept, else it becomes `unknown` with the reason: never a wrong result (design §9, Noise).
+Plain signals of others are read as ever (spec: test-shell §6).
+
+    stream = SignalStream(definitions, run="k7", locate=console.seq_at)
+    events = stream.feed(text)                  # until stream.exited
+    if not stream.complete:                     # lava-signals R/<stage> LIMIT <stream.wanted()>
+        events = stream.restore(answer)         # or stream.give_up("the console ended")
 """
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Sequence
 
-import msgspec
+from executor.testshell import events
+from executor.testshell.doubt import Doubt, Plain
+from executor.testshell.events import UNKNOWN, Event
+from executor.testshell.interpret import Interpreter
+from executor.testshell.kept import parse_kept
+from executor.testshell.ledger import Ledger
+from executor.testshell.mend import Mender
+from executor.testshell.runs import DefinitionRun, StreamDefinition
+from executor.testshell.scanner import Scanner
+from executor.testshell.signals import TOKEN, Trailer, case_of_fragment
 
-MARK = "<LAVA_"
-_SIGNAL = re.compile(r"<LAVA_SIGNAL_(\S+) ([^>]*)>(?: #(\d{1,9}):(\d{1,10}|-)(?!\d))?")
-_KEPT = re.compile(r"<LAVA_KEPT_(\S+) ([^>]*)> #(\d{1,9}):(\d{1,10}|-)\s*\Z")
-_KEPT_END = re.compile(r"<LAVA_KEPT_BEGIN (\d+)>")
-_EXIT = re.compile(r"<LAVA_TEST_RUNNER EXIT>|<LAVA_TEST_RUNNER>: exiting")
-_INSTALL_FAIL = "<LAVA_TEST_RUNNER INSTALL_FAIL>"
-_MULTINODE = re.compile(r"<LAVA_MULTI_NODE> <LAVA_(\S+) ?([^>]*)>")
-_TRACE = re.compile(r"\A\++ ")
-_LONGEST_LINE = 1 << 20  # characters of an unfinished line that are kept
-_ALIKE = 0.75  # how alike a plain signal and a lost one must be to doubt the plain one
-
-
-class Signal(msgspec.Struct):
-    """A signal and the run and test set it belongs to. `offset` is a place in the text that was fed last."""
-
-    name: str
-    params: str
-    run: str = ""  # "<index>_<name>", "" before any STARTRUN
-    set: str = ""
-    offset: int = 0
-    number: int = 0  # our sequence number, 0 for a plain signal
-    restored: bool = False  # read back from the device's file
-
-
-class Damaged(msgspec.Struct):
-    """Something that was a signal once."""
-
-    text: str
-    reason: str
-    run: str = ""
-    set: str = ""
-    offset: int = 0
-
-
-class Lost(msgspec.Struct):
-    """A test case that is known to have run, and whose result is not known."""
-
-    case: str
-    reason: str
-    run: str = ""
-    set: str = ""
-
-
-class Found(msgspec.Struct):
-    """A match of the running definition's parse pattern."""
-
-    groups: dict[str, str]
-    run: str = ""
-    set: str = ""
-    offset: int = 0
-
-
-class Multinode(msgspec.Struct):
-    """A call to the group: `SEND`, `WAIT`, `WAIT_ALL`, `SYNC` …"""
-
-    api: str
-    params: str
-    offset: int = 0
-
-
-class InstallFail(msgspec.Struct):
-    """The install script of a definition failed; the runner goes on with the next."""
-
-    offset: int = 0
-
-
-class Exit(msgspec.Struct):
-    """The runner has ended."""
-
-    offset: int = 0
-
-
-Event = Signal | Damaged | Lost | Found | Multinode | InstallFail | Exit
-
-
-def checksum(text: str) -> int:
-    """POSIX cksum of `text` and a line end, as the helpers compute it."""
-    data = text.encode("utf-8", "surrogateescape") + b"\n"
-    crc = 0
-    for byte in data + _length(len(data)):
-        crc = (crc << 8 & 0xFFFFFFFF) ^ _TABLE[crc >> 24 ^ byte]
-    return crc ^ 0xFFFFFFFF
+MAX_LOST = 100  # lost signals that get a result of their own; the rest shares one
+_RESULTS = ("TESTCASE", "TESTREFERENCE")
+_MARKS = ("STARTTC", "ENDTC", "START_METADATA_CAPTURE", "END_METADATA_CAPTURE")
+_MOVES = ("TESTSET", "TESTSUITE")
+NOT_ASKED = "the device was not asked again"
 
 
 class SignalStream:
-    """Feed it the console's text in pieces of any size; see `finish` for the end of a block."""
+    """One attempt at one test block.
 
-    def __init__(self) -> None:
-        self.run = ""
-        self.set = ""
-        self.done = False
-        self._pattern: re.Pattern[str] | None = None
-        self._partial = ""
-        self._ours = False  # our numbered signals have been seen
-        self._seen: dict[int, tuple[str, str]] = {}  # number -> (name, params)
-        self._doubtful: list[Signal] = []  # plain signals among ours, and signals without a run
-        self._open: dict[tuple[str, str], str] = {}  # (run, case) -> set, for cases without a result yet
-        self._damaged = 0
+    `definitions`: those of the stage, in order; without them names are taken as they come. `run`: the word
+    given to lava-test-runner; "" when another dispatcher's helpers may be on the device, then it is learnt.
+    `locate(offset)`: the journal's number of the line that ends at `offset` of the text being fed; without it
+    lines count from 0.
+    """
 
-    def set_pattern(self, pattern: re.Pattern[str] | None) -> None:
-        """The parse pattern of the definition that runs now."""
-        self._pattern = pattern
+    def __init__(
+        self,
+        definitions: Sequence[StreamDefinition] = (),
+        *,
+        run: str = "",
+        locate: Callable[[int], int] | None = None,
+    ) -> None:
+        self.exited = False  # the runner has ended
+        self._events: list[Event] = []
+        self._does = Interpreter(definitions, self._give)
+        self._scanner = Scanner(self, locate)
+        self._ledger = Ledger()
+        self._mender = Mender()
+        self._doubt = Doubt(self._ledger)
+        self._run = run
+        if run:
+            self._scanner.expect(run)
+        self._trailers = 0  # trailers of this run that were seen, damaged ones included
+        self._tail_known = False  # is the number of the last signal known?
+        self._latest = -1  # definition of the last numbered signal
+        self._unnumbered: dict[str, None] = {}
+        self._cut: list[tuple[int, str]] = []  # (highest number then, case) of cut TESTCASE signals
+        self._kept: list[tuple[int, str]] = []
+
+    def _give(self, event: Event) -> None:
+        self._events.append(event)
+
+    # -- what the action asks ----------------------------------------------------------------------------
 
     def feed(self, text: str) -> list[Event]:
-        """Events in order. Text without signals costs next to nothing."""
-        if not self._partial and self._pattern is None and MARK not in text:
-            last = text[text.rfind("\n") + 1 :]
-            self._partial = last if "<" in last else ""  # it may become a signal
-            return []
-        return list(self._lines(text))
-
-    def _lines(self, text: str) -> Iterator[Event]:
-        before = len(self._partial)
-        whole = self._partial + text
-        start = 0
-        while (end := whole.find("\n", start)) >= 0:
-            line = whole[start:end].rstrip("\r")
-            yield from self._line(line, max(0, start - before))
-            start = end + 1
-        self._partial = whole[start:][-_LONGEST_LINE:]
-        # The runner's last word may come without a line end when its shell has gone.
-        if not self.done and _EXIT.search(self._partial):
-            yield from self._line(self._partial, max(0, start - before))
-            self._partial = ""
-
-    def _line(self, line: str, offset: int) -> Iterator[Event]:
-        if self._pattern is not None and MARK not in line:
-            for match in self._pattern.finditer(line):
-                groups = {k: v for k, v in match.groupdict().items() if v is not None}
-                yield Found(groups, self.run, self.set, offset)
-        if MARK not in line or _TRACE.match(line):
-            return
-        matched = 0
-        for match in _SIGNAL.finditer(line):
-            matched += 1
-            yield from self._signal(match, offset)
-        if line.count("<LAVA_SIGNAL_") > matched:
-            self._damaged += 1
-            yield Damaged(line[:300], "the line was cut or overwritten", self.run, self.set, offset)
-        for match in _MULTINODE.finditer(line):
-            yield Multinode(match[1], match[2], offset)
-        if _INSTALL_FAIL in line:
-            yield InstallFail(offset)
-        if _EXIT.search(line):
-            self.done = True
-            self.set = ""
-            yield Exit(offset)
-
-    def _signal(self, match: re.Match[str], offset: int) -> Iterator[Event]:
-        name, params, number, sum_ = match.groups()
-        signal = Signal(name, params, self.run, self.set, offset, int(number or 0))
-        if number is None:
-            if self._ours:
-                signal.run, signal.set = self.run, self.set
-                self._doubtful.append(signal)
-                return
-            yield from self._accept(signal)
-            return
-        if sum_ != "-" and checksum(f"{number} {name} {params}") != int(sum_):
-            self._damaged += 1
-            yield Damaged(match[0], "its checksum does not fit", self.run, self.set, offset)
-            return
-        if self._seen.get(signal.number) == (name, params):
-            return  # shown again
-        self._ours = True
-        self._seen[signal.number] = (name, params)
-        if not self.run and name in ("TESTCASE", "TESTREFERENCE"):
-            self._doubtful.append(signal)  # its STARTRUN was lost: the file knows where it belongs
-            return
-        yield from self._accept(signal)
-
-    def _accept(self, signal: Signal) -> Iterator[Signal]:
-        self._context(signal)
-        signal.run, signal.set = self.run, self.set
-        yield signal
-        if signal.name == "ENDRUN":
-            self.run = self.set = ""
-
-    def _context(self, signal: Signal) -> None:
-        """What a signal says about the signals after it."""
-        words = signal.params.split()
-        if signal.name == "STARTRUN" and words:
-            self.run, self.set = words[0], ""
-        elif signal.name == "TESTSET" and words[:1] == ["START"]:
-            self.set = words[1] if len(words) > 1 else ""
-        elif signal.name == "TESTSET":
-            self.set = ""
-        elif signal.name == "STARTTC" and words:
-            self._open[(self.run, words[0])] = self.set
-        elif signal.name == "TESTCASE":
-            for word in words:
-                key, _, value = word.partition("=")
-                if key.lower() == "test_case_id":
-                    self._open.pop((self.run, value), None)
-
-    # -- the end of a block -------------------------------------------------------------------------------------
+        """What happened in the next piece of console text."""
+        self._events = []
+        self._scanner.feed(text)
+        return self._events
 
     @property
-    def must_read_back(self) -> bool:
-        """Is anything missing that the device's file could tell?"""
-        if not self._ours:
-            return self._damaged > 0
-        gaps = bool(self._seen) and len(self._seen) < max(self._seen)
-        return bool(gaps or self._damaged or self._doubtful or self._open or self.run)
+    def complete(self) -> bool:
+        """Has the runner ended, and is everything known that it said?"""
+        return self.exited and self._tail_known and not self._open_questions
 
-    def finish(self, kept: str | None) -> list[Event]:
-        """What else is known once the file was read back (`kept`), or could not be (None)."""
-        entries = None if kept is None else read_kept(kept)
-        events = self._without_file() if entries is None else self._with_file(*entries)
-        self._doubtful = []
-        return events
+    def wanted(self) -> str:
+        """Numbers to ask the device for, in the form that lava-signals takes; "" when nothing is missing."""
+        return self._ledger.ranges(not self._tail_known)
 
-    def _with_file(self, entries: list[Signal], whole: bool) -> list[Event]:
-        out: list[Event] = []
-        missing: list[Signal] = []
-        self.run = self.set = ""
-        self._open.clear()
-        plain = [s for s in self._doubtful if not s.number]
-        for entry in entries:
-            self._context(entry)
-            entry.run, entry.set = self.run, self.set
-            if entry.name == "ENDRUN":
-                self.run = self.set = ""
-            if self._seen.get(entry.number) == (entry.name, entry.params):
-                held = next((s for s in self._doubtful if s.number == entry.number), None)
-                if held is not None:
-                    out.append(entry)
+    def restore(
+        self, text: str, *, final: bool = True, reason: str = "the device's file does not have it"
+    ) -> list[Event]:
+        """Take what lava-signals printed. With `final`, what is still not known becomes `unknown` for that
+        `reason`.
+        """
+        self._events = []
+        kept = parse_kept(text, self._run)
+        self._does.restored, self._does.line = True, -1
+        for signal, found in kept.signals:
+            if found.seq and self._ledger.has(found.seq):
                 continue
-            missing.append(entry)
-            out.append(entry)
-            twin = next((s for s in plain if (s.name, s.params) == (entry.name, entry.params)), None)
-            if twin is not None:
-                plain.remove(twin)
-        for signal in plain:
-            if any(_alike(signal, entry) for entry in missing):
-                continue  # a damaged form of what the file has told
-            if whole or not self._damaged:
-                out.append(signal)
-            else:
-                out += _unknown(signal, "the line may be damaged, and the device's file is not whole")
-        if not whole:
-            out += self._lost("its result was lost, and the device's file is not whole")
-        return out
+            match = TOKEN.fullmatch(signal)
+            if match is not None:
+                self._kept.append((found.seq, signal))
+                self._checked(match, found, restored=True)
+        if kept.last >= 0:
+            self._tail_known = True
+            if kept.last > self._ledger.top:
+                self._ledger.reach(kept.last, self._owner(None))
+        if final:
+            self._settle(reason)
+        elif self.complete:
+            self._settle("")
+        self._does.restored = False
+        return self._events
 
-    def _without_file(self) -> list[Event]:
-        out: list[Event] = []
-        gaps = bool(self._seen) and len(self._seen) < max(self._seen)
-        for signal in self._doubtful:
-            if not signal.number and not gaps and not self._damaged:
-                out.append(signal)
-            else:
-                out += _unknown(signal, "the console was damaged, and the device's file could not be read")
-        return out + self._lost("its result was lost on the console, and the device's file could not be read")
+    def give_up(self, reason: str = NOT_ASKED) -> list[Event]:
+        """Nothing more will come: what is not known becomes `unknown` for that `reason`."""
+        self._events = []
+        self._scanner.end()
+        self._does.line = -1
+        self._settle(reason)
+        return self._events
 
-    def _lost(self, reason: str) -> list[Event]:
-        lost: list[Event] = [Lost(case, reason, run, set_) for (run, case), set_ in self._open.items()]
-        self._open.clear()
-        return lost
+    # -- what the scanner tells --------------------------------------------------------------------------
 
+    @property
+    def wants_output(self) -> bool:
+        run = self._does.current
+        return run is not None and run.pattern is not None
 
-def read_kept(text: str) -> tuple[list[Signal], bool] | None:
-    """The signals in what `lava-signals` printed, and whether they are all there; None when it is not that at all."""
-    begin = _KEPT_END.search(text)
-    if begin is None:
-        return None
-    entries: dict[int, Signal] = {}
-    for line in text[begin.end() :].split("\n"):
-        match = _KEPT.search(line.rstrip("\r"))
-        if match is None:
-            continue
-        name, params, number, sum_ = match.groups()
-        if sum_ != "-" and checksum(f"{number} {name} {params}") != int(sum_):
-            continue
-        entries[int(number)] = Signal(name, params, number=int(number), restored=True)
-    whole = "<LAVA_KEPT_END>" in text and len(entries) == int(begin[1])
-    return [entries[n] for n in sorted(entries)], whole
+    def output(self, text: str, line: int) -> None:
+        if not self.exited:
+            self._does.line = line
+            self._does.output(text)
 
+    def token(self, match: re.Match[str], checked: Trailer | None, *, exact: bool, line: int) -> None:
+        self._does.line = line
+        if match["chat"] is not None:
+            if match["chat"].strip() == "exiting":
+                self._exit(numbered=False)
+            return
+        if match["other"] is not None:
+            return
+        if checked is None:
+            if not self.exited:
+                self._plain(match, exact)
+        elif not self._ours(match, checked):
+            return
+        elif checked.fits(match.group()):
+            self._checked(match, checked)
+        else:
+            self._damaged(match.group(), checked)
 
-def _unknown(signal: Signal, reason: str) -> list[Event]:
-    """A doubtful signal as far as it can be told: only a test case leaves a trace."""
-    if signal.name != "TESTCASE":
-        return []
-    for word in signal.params.split():
-        key, _, value = word.partition("=")
-        if key.lower() == "test_case_id" and value:
-            return [Lost(value, reason, signal.run, signal.set)]
-    return []
+    def cut_trailer(self, match: re.Match[str], line: int) -> None:
+        self._does.line = line
+        self._trailers += 1
+        self._mender.note(match.group())
+        self._remember_cut(match.group(), self._ledger.top)
+        self._malformed("the checksum was cut off", match.group())
 
+    def fragment(self, text: str, line: int) -> None:
+        self._does.line = line
+        run = self._does.current
+        case = self._remember_cut(text, self._ledger.top)
+        if run is not None and case:
+            run.cut_cases[case] = line
+        if text.startswith("<LAVA_SIGNAL_STARTRUN ") and not self._trusts_numbers:
+            self._does.damaged_start(text.removeprefix("<LAVA_SIGNAL_STARTRUN "))
+            return
+        self._malformed("a signal was cut", text)
+        if run is not None:
+            run.hurt = True
+        self._mender.note(text)
 
-def _alike(plain: Signal, entry: Signal) -> bool:
-    one, other = f"{plain.name} {plain.params}", f"{entry.name} {entry.params}"
-    return difflib.SequenceMatcher(None, one, other, autojunk=False).ratio() >= _ALIKE
+    def lonely(self, before: str, found: Trailer, line: int) -> None:
+        self._does.line = line
+        if found.run == self._run:
+            self._damaged(before, found)
 
+    # -- belief ------------------------------------------------------------------------------------------
 
-def _length(count: int) -> bytes:
-    out = bytearray()
-    while count:
-        out.append(count & 0xFF)
-        count >>= 8
-    return bytes(out)
+    @property
+    def _trusts_numbers(self) -> bool:
+        """Do the helpers on the device number their signals, as far as we know?"""
+        return bool(self._run)
 
+    @property
+    def _open_questions(self) -> bool:
+        return bool(self._ledger.missing or self._does.held or self._doubt.pending)
 
-def _table() -> tuple[int, ...]:
-    entries = []
-    for byte in range(256):
-        crc = byte << 24
-        for _ in range(8):
-            crc = (crc << 1 ^ 0x04C11DB7) & 0xFFFFFFFF if crc & 0x80000000 else crc << 1 & 0xFFFFFFFF
-        entries.append(crc)
-    return tuple(entries)
+    def _ours(self, match: re.Match[str], found: Trailer) -> bool:
+        """Is this trailer of the run that we read? The first right one tells the run where nobody did."""
+        if not self._run and found.fits(match.group()):
+            self._run = found.run
+            self._scanner.expect(found.run)
+        return found.run == self._run
 
+    def _checked(self, match: re.Match[str], found: Trailer, *, restored: bool = False) -> None:
+        """A signal that is right beyond doubt."""
+        text = match.group()
+        self._trailers += 1
+        if found.seq:
+            if not self._ledger.take(found.seq, self._owner(found), restored=restored):
+                return
+        elif not self._first_time(found.unnumbered):
+            return
+        self._doubt.checked(text, found.seq)
+        for plain in self._doubt.settled():
+            self._believe(plain)
+        if match["runner"] == "EXIT":
+            self._tail_known = True
+            self._exit(numbered=True)
+            return
+        if match["name"] and match["name"] != "STARTRUN":
+            self._does.ensure_started(found)
+        if not self._doubt.was_believed(text) or match["name"] in _MOVES:
+            self._does.act(match, found)
+        if self._does.held:
+            self._does.place_held()
+        if self.exited and self.complete:
+            self._settle("")
 
-_TABLE = _table()
+    def _damaged(self, before: str, found: Trailer) -> None:
+        """A trailer with something wrong before it."""
+        self._trailers += 1
+        if found.seq and self._ledger.has(found.seq):
+            return  # a repetition
+        signal = self._mender.mend(before, found, self._does.expected())
+        match = TOKEN.fullmatch(signal) if signal else None
+        if match is not None:
+            self._checked(match, found)
+            return
+        self._malformed("the checksum is not that of the signal", before + found.body)
+        self._remember_cut(before, found.seq - 1 if found.seq else self._ledger.top)
+
+    def _malformed(self, reason: str, text: str) -> None:
+        self._events.append(events.Malformed(line=self._does.line, reason=reason, text=text))
+
+    def _remember_cut(self, text: str, top: int) -> str:
+        """The case that a damaged signal was about, to name what is missing after number `top`."""
+        case = case_of_fragment(text)
+        if case:
+            self._cut.append((top, case))
+            del self._cut[:-MAX_LOST]
+        return case
+
+    def _plain(self, match: re.Match[str], exact: bool) -> None:
+        """A signal without trailer."""
+        name, text = match["name"] or "", match.group()
+        if match["runner"] == "EXIT":
+            self._exit(numbered=False)
+            return
+        if not self._trusts_numbers or name in _MARKS:
+            self._does.act(match, None)
+            return
+        self._mender.note(text)
+        if self._doubt.is_repetition(text):
+            return
+        if name not in _RESULTS and name not in _MOVES:
+            if not self._doubt.was_believed(text):
+                self._doubt.believe(text)
+                self._does.act(match, None)
+            return
+        if name in _RESULTS:
+            try:
+                self._does.parse_result(name, match["parameters"].strip(), self._does.current)
+            except ValueError as error:
+                self._malformed(str(error), text)
+                return
+        plain = Plain(match, self._does.current, self._does.line, exact, self._ledger.top)
+        for believed in self._doubt.add(plain):
+            self._believe(believed)
+
+    def _believe(self, plain: Plain) -> None:
+        self._does.act_late(plain.match, plain.run, plain.line)
+
+    def _owner(self, found: Trailer | None) -> int:
+        """The definition that a gap before this signal belongs to: the one before, unless that had ended."""
+        latest = self._does.runs.get(self._latest)
+        owner = found.index if found is not None else -1
+        if latest is not None and not latest.ended:
+            owner = self._latest
+        if found is not None and found.index >= 0:
+            self._latest = found.index
+        return owner
+
+    def _first_time(self, unnumbered: str) -> bool:
+        if unnumbered in self._unnumbered:
+            return False
+        self._unnumbered[unnumbered] = None
+        if len(self._unnumbered) > 1000:
+            del self._unnumbered[next(iter(self._unnumbered))]
+        return True
+
+    # -- the end -----------------------------------------------------------------------------------------
+
+    def _exit(self, *, numbered: bool) -> None:
+        self.exited = True
+        if not numbered and not self._trailers:
+            self._tail_known = True  # no helpers of ours: there is no file to ask
+            for plain in self._doubt.all():
+                self._believe(plain)
+        complete = self.complete
+        if complete:
+            self._settle("")
+        self._events.append(events.Exit(line=self._does.line, complete=complete))
+
+    def _settle(self, reason: str) -> None:
+        """Say of each definition how it ended, and of each open question that nobody can answer it."""
+        whole = self.exited and self._tail_known and not self._ledger.missing
+        if not self._trailers:
+            for plain in self._doubt.all():
+                self._believe(plain)
+        for plain in self._doubt.rest(self._kept):
+            case = case_of_fragment(plain.text)
+            if case:
+                self._unknown(plain.run, case, "its signal came without its checksum", plain.line)
+        held, self._does.held = self._does.held, []
+        for one in held:
+            self._unknown(one.run, one.result.case, f"its test set or suite is not known: {reason}", one.line)
+        broken_off = self._does.current if not self.exited else None
+        if broken_off is not None and self._trailers:
+            for case, line in self._does.open.items():
+                self._unknown(broken_off, case, f"it had begun, and no result came: {reason}", line)
+        owners = self._lost(reason)
+        for run in self._does.runs.values():
+            if run.settled:
+                continue
+            run.settled = True
+            if not self._trailers:
+                for case, line in run.cut_cases.items():
+                    self._unknown(run, case, "its signal was cut", line)
+            accounted = whole if self._trailers else not run.hurt and self.exited
+            self._events.append(
+                events.RunSettled(
+                    restored=self._does.restored,
+                    definition=run.name,
+                    accounted=accounted,
+                    outcome=self._outcome(run, run.index in owners or not self._tail_known),
+                )
+            )
+        self._ledger.missing.clear()
+
+    def _outcome(self, run: DefinitionRun, in_doubt: bool) -> str:
+        if run.ended:
+            return events.PASS
+        if not run.started:
+            return ""
+        return UNKNOWN if self.exited and self._trailers and in_doubt else events.FAIL
+
+    def _lost(self, reason: str) -> set[int]:
+        """A result for each signal that is known to be missing; the definitions to which they belong."""
+        runs = self._does.runs
+        spare = {
+            index: 1 for index, run in runs.items() if run.started and not run.announced
+        }  # lost STARTRUNs
+        owners = set()
+        told = 0
+        for number, owner in sorted(self._ledger.missing.items()):
+            owners.add(owner)
+            if spare.get(owner):
+                spare[owner] -= 1
+                continue
+            told += 1
+            if told > MAX_LOST:
+                continue
+            run = runs.get(owner)
+            case = next((case for top, case in self._cut if top == number - 1), "")
+            self._unknown(run, case or f"lost-signal-{number}", f"signal {number} was lost: {reason}", -1)
+        if told > MAX_LOST:
+            self._unknown(None, "lost-signals", f"{told - MAX_LOST} more signals were lost: {reason}", -1)
+        return owners
+
+    def _unknown(self, run: DefinitionRun | None, case: str, reason: str, line: int) -> None:
+        if run is None:
+            run = self._does.current or next(iter(self._does.runs.values()), None)
+        if run is None or not run.name:
+            return
+        place = run.place
+        self._events.append(
+            events.CaseResult(
+                line=line,
+                restored=self._does.restored,
+                run=run.name,
+                definition=place.suite if place is not None and place.suite else run.name,
+                case=case,
+                result=UNKNOWN,
+                reason=reason,
+            )
+        )

@@ -7,7 +7,8 @@ books what came, and at the end reads back the file in which the device kept its
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import secrets
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from msgspec import Meta
@@ -18,8 +19,9 @@ from executor.model.job import BlockParameters
 from executor.pipeline.action import Action, RetryAction
 from executor.pipeline.method import Method, method
 from executor.pipeline.planner import Request
+from executor.testshell.events import Event
 from executor.testshell.results import Bookkeeper
-from executor.testshell.stream import SignalStream, read_kept
+from executor.testshell.stream import SignalStream
 
 if TYPE_CHECKING:
     from executor.pipeline.planner import Site
@@ -28,8 +30,8 @@ if TYPE_CHECKING:
 _PROMPT_LIMIT = 30.0  # seconds for a prompt that should be there
 _COMMAND_LIMIT = 30.0  # seconds for a command that prepares the test
 _READ_LIMIT = 60.0  # seconds to print the file with the signals
-_READ_ATTEMPTS = 2
-_READ_KEEP = 4 << 20  # characters of it
+_READ_ATTEMPTS = 3
+_READ_BYTES = 1 << 20  # of it
 
 
 class ShellParameters(BlockParameters, kw_only=True):
@@ -74,8 +76,12 @@ class TestShellRetry(RetryAction):
         self.parameters = parameters
 
     def plan(self, site: Site) -> Iterable[Action]:
-        stage = next((t.stage for t in site.tests if t.block is site.block), 0)
-        yield TestShell(stage)
+        test = next((t for t in site.tests if t.block is site.block), None)
+        if test is None:
+            yield TestShell(0, ())
+        else:
+            first = test.first_definition
+            yield TestShell(test.stage, range(first, first + len(test.definitions)))
 
 
 class TestShell(Action):
@@ -86,8 +92,9 @@ class TestShell(Action):
     description = "run lava-test-runner and read its signals"
     timeout_error = TestError
 
-    def __init__(self, stage: int) -> None:
+    def __init__(self, stage: int, definitions: Sequence[int]) -> None:
         self.stage = stage
+        self.definitions = definitions  # their numbers in the namespace
 
     def run(self, run: Run) -> None:
         namespace, console = run.namespace, run.console
@@ -96,17 +103,18 @@ class TestShell(Action):
         prompts = namespace.prompts
         console.character_delay = run.action.character_delay / 1000
         self._prepare(run)
-        listener = _Listener(run, self.stage)
+        listener = _Listener(run, self.stage, self.definitions)
         directory = f"{namespace.results_dir}/{self.stage}"
         console.start_listening(listener)
-        console.send_line(f"{namespace.results_dir}/bin/lava-test-runner {directory}")
+        console.send_line(f"{namespace.results_dir}/bin/lava-test-runner {directory} {listener.word}")
         try:
             self._listen(run, listener)
-        except LavaExecError:
-            listener.end(None)
+        except LavaExecError as error:
+            listener.take(listener.stream.give_up(error.message))
             raise
         console.expect_forced(prompts, run.operation.sooner(run.deadline), limit=_PROMPT_LIMIT)
-        listener.end(self._read_back(run, directory) if listener.stream.must_read_back else "")
+        if not listener.stream.complete:
+            self._read_back(run, listener, directory)
         if listener.book.attached:
             fetch_attachments(run, directory)
         if listener.book.failure is not None:
@@ -149,59 +157,57 @@ class TestShell(Action):
                     "raise the `timeout` of the test block, or see in the log what the test waited for",
                 )
 
-    def _read_back(self, run: Run, directory: str) -> str | None:
-        """What the device kept; best effort with a deadline (design §9, Signal trailer)."""
-        command = f"{run.namespace.results_dir}/bin/lava-signals {directory}"
-        kept: str | None = None
+    def _read_back(self, run: Run, listener: _Listener, directory: str) -> None:
+        """Ask for signals that did not arrive; best effort with a deadline (design §9, Signal trailer)."""
+        stream, reason = listener.stream, "the device's file does not have it"
         for _ in range(_READ_ATTEMPTS):
+            command = (
+                f"{run.namespace.results_dir}/bin/lava-signals {directory} {_READ_BYTES} {stream.wanted()}"
+            )
+            run.log.info(f"signals were lost on the console, asking the device for: {stream.wanted()}")
             try:
                 done = run.console.command(
-                    command, run.namespace.prompts, run.deadline, limit=_READ_LIMIT, keep=_READ_KEEP
+                    command, run.namespace.prompts, run.deadline, limit=_READ_LIMIT, keep=2 * _READ_BYTES
                 )
             except (JobError, TimeoutError) as error:
-                run.log.warning(f"the file with the signals could not be read back: {error}")
-                return kept
-            if done.rc == 0:
-                kept = done.output
-                found = read_kept(kept)
-                if found is not None and found[1]:
-                    return kept
-        run.log.warning("the file with the signals could not be read back whole")
-        return kept
+                reason = f"the device's file could not be read back: {error}"
+                break
+            listener.take(stream.restore(done.output, final=False))
+            if stream.complete:
+                return
+        run.log.warning(f"not all signals could be restored: {reason}")
+        listener.take(stream.give_up(reason))
 
 
 class _Listener:
     """Sits in the console's reading thread: signals in, records out."""
 
-    def __init__(self, run: Run, stage: int) -> None:
-        self.stream = SignalStream()
+    def __init__(self, run: Run, stage: int, definitions: Sequence[int]) -> None:
+        self.word = secrets.token_hex(2)  # tells this start of the runner from others
         self._run = run
-        placed = run.namespace.definitions.values()
+        placed = [p for index, p in sorted(run.namespace.definitions.items()) if index in definitions]
+        self.stream = SignalStream([p.for_stream() for p in placed], run=self.word, locate=run.console.seq_at)
         self.book = Bookkeeper(
-            self.stream,
             placed,
             namespace=run.action.namespace,
             emit=self._emit,
-            note=lambda level, text: run.context.journal.record(level, text),
+            note=run.context.journal.record,
             stage=stage,
+            level=run.action.level,
         )
 
     @property
     def where(self) -> str:
         """` in 0_smoke`, when a definition was running."""
-        return f" in {self.stream.run}" if self.stream.run else ""
+        return f" in {self.book.running}" if self.book.running else ""
 
     def feed(self, text: str) -> bool:
-        for event in self.stream.feed(text):
-            self.book.take(event, self._run.console.seq_at(getattr(event, "offset", 0)))
-        return self.stream.done
+        self.take(self.stream.feed(text))
+        return self.stream.exited
 
-    def end(self, kept: str | None) -> None:
-        """Book what the device's file adds. `kept`: its text; "" when nothing was missing, None when it cannot be had."""
-        seq = self._run.log.debug("test block ends")
-        for event in [] if kept == "" else self.stream.finish(kept):
-            self.book.take(event, seq)
-        self.book.finish(whole=kept is not None)
+    def take(self, events: Iterable[Event]) -> None:
+        for event in events:
+            self.book.take(event)
 
     def _emit(self, record: dict[str, Any]) -> None:
         if record["definition"] != "lava":
