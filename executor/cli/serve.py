@@ -51,6 +51,9 @@ def serve(*, listen: str, configs: str, settings: str) -> int:
         on_death=lambda program, code, pause: here.warn(
             f"the {program.name} ended with code {code}; it is started again in {pause:g} s ({program.log})"
         ),
+        on_slow=lambda program: here.warn(
+            f"the {program.name} is not ready yet: {(last_lines(program.log, 1) or ['it says nothing'])[0]}"
+        ),
     )
     here.say(f"starting, state in {state}")
     try:

@@ -24,6 +24,7 @@ READY_FD = "LAVA_EXEC_READY_FD"  # environment: where a child says that it is re
 MAX_LOG = 20 << 20  # bytes of one log; then it is moved to .1 and begun anew
 _CHECK_LOGS = 60.0
 _PR_SET_PDEATHSIG = 1
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 
 
 @dataclass
@@ -39,6 +40,7 @@ class Program:
     pause: float = 0.5
     due: float = 0.0  # when it is to be started again
     early: int = 0  # deaths in a row before it was ever ready
+    told: bool = False  # that it is slow to get ready
     channel: int = -1
     heard: bytes = field(default=b"", repr=False)
 
@@ -53,7 +55,7 @@ class GaveUp(Exception):  # noqa: N818 - it is told to the user as an error of a
 
 
 class Supervisor:
-    """`run` blocks until SIGTERM or SIGINT; children never outlive it."""
+    """`run` blocks until SIGTERM, SIGINT or SIGHUP; children never outlive it."""
 
     def __init__(
         self,
@@ -61,6 +63,8 @@ class Supervisor:
         *,
         on_ready: Callable[[Program], None] = lambda program: None,
         on_death: Callable[[Program, int, float], None] = lambda program, code, pause: None,
+        on_slow: Callable[[Program], None] = lambda program: None,
+        slow_seconds: float = 15.0,
         stop_seconds: float = 30.0,
         steady_seconds: float = 60.0,
         longest_pause: float = 30.0,
@@ -69,6 +73,8 @@ class Supervisor:
         self.programs = list(programs)
         self._on_ready = on_ready
         self._on_death = on_death
+        self._on_slow = on_slow
+        self._slow_seconds = slow_seconds
         self._stop_seconds = stop_seconds
         self._steady = steady_seconds
         self._longest = longest_pause
@@ -81,9 +87,7 @@ class Supervisor:
         """Start everything and keep it up. Raises GaveUp after everything was stopped."""
         reader, writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._selector.register(reader, selectors.EVENT_READ)
-        before = {
-            n: signal.signal(n, self._on_signal) for n in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
-        }
+        before = {n: signal.signal(n, self._on_signal) for n in _SIGNALS}
         wakeup = signal.set_wakeup_fd(writer)
         try:
             while not self._stopping:
@@ -111,6 +115,9 @@ class Supervisor:
                 _rotate(program.log)
         self._start_due(now)
         due = [p.due for p in self.programs if p.process is None and p.due > now]
+        due += [
+            p.started + self._slow_seconds for p in self.programs if p.process and not p.ready and not p.told
+        ]
         for key, _ in self._selector.select(max(0.0, min([*due, self._logs_at]) - now)):
             if key.data is None:
                 with contextlib.suppress(BlockingIOError):
@@ -119,6 +126,10 @@ class Supervisor:
                 self._hear(key.data)
         for program in self.programs:
             self._reap(program)
+            late = time.monotonic() - program.started >= self._slow_seconds
+            if program.process is not None and late and not program.ready and not program.told:
+                program.told = True
+                self._on_slow(program)
 
     def _start_due(self, now: float) -> None:
         for program in self.programs:

@@ -78,6 +78,19 @@ def test_one_that_never_gets_ready_is_given_up(tmp_path: Path) -> None:
     assert two.process is None
 
 
+def test_one_that_is_slow_is_told_once(tmp_path: Path) -> None:
+    told: list[str] = []
+
+    def slow(one: Program) -> None:
+        told.append(one.name)
+        (tmp_path / "go").touch()
+
+    script = f"while [ ! -e {tmp_path}/go ]; do sleep 0.05; done; " + READY + "exec sleep 60"
+    one = program(tmp_path, "one", script)
+    Supervisor([one], on_ready=lambda one: stop(), on_slow=slow, slow_seconds=0.1).run()
+    assert told == ["one"]
+
+
 def test_one_that_does_not_listen_is_killed(tmp_path: Path) -> None:
     deaf = program(tmp_path, "deaf", "trap '' TERM; " + READY + "while :; do sleep 60 & wait; done")
     pids: list[int] = []
