@@ -33,6 +33,7 @@ API_VERSION = "1.40"  # Docker 19.03, Podman 3: the oldest with all that is aske
 CALL_SECONDS = 60.0  # longest single call unless its deadline is sooner
 _WAIT_SECONDS = 3600.0  # a wait is asked again after this
 _LOG_BYTES = 64 << 10
+_ARCHITECTURES = {"amd64": "x86_64", "arm64": "aarch64"}  # podman's words
 T = TypeVar("T")
 
 
@@ -49,6 +50,7 @@ class DockerEngine:
         version = self._call(deadline, lambda api: api.version())
         info = self._call(deadline, lambda api: api.info())
         components = [str(c.get("Name", "")).lower() for c in version.get("Components") or []]
+        machine = str(info.get("Architecture", ""))
         options = [str(option) for option in info.get("SecurityOptions") or []]
         return EngineInfo(
             kind="podman" if any("podman" in name for name in components) else "docker",
@@ -57,7 +59,7 @@ class DockerEngine:
             cpus=int(info.get("NCPU") or 1),
             memory_mib=int(info.get("MemTotal") or 0) >> 20,
             rootless=any("rootless" in option for option in options),
-            architecture=str(info.get("Architecture", "")),
+            architecture=_ARCHITECTURES.get(machine, machine),
         )
 
     def image_digest(self, reference: str, deadline: Deadline) -> str:

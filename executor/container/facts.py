@@ -120,7 +120,10 @@ def in_container() -> bool:
 
 
 def check_paths(engine: Engine, facts: HostFacts, state: Path) -> None:
-    """Is the state directory at the same path for us and for the engine? Raises ConfigurationError if not."""
+    """Is the state directory at the same path for us and for the engine?
+
+    Raises ConfigurationError if not, InfrastructureError when the engine cannot say it.
+    """
     image = next(iter(facts.images), "")
     if not image:
         return
@@ -128,7 +131,7 @@ def check_paths(engine: Engine, facts: HostFacts, state: Path) -> None:
     directory = state / f"probe-{secrets.token_hex(4)}"
     directory.mkdir(mode=0o755, parents=True)
     try:
-        (directory / "nonce").write_text(nonce)
+        (directory / "nonce").write_text(nonce + "\n")  # podman shows whole lines only
         spec = LaunchSpec(
             job_id="probe",
             image=image,
@@ -145,6 +148,8 @@ def check_paths(engine: Engine, facts: HostFacts, state: Path) -> None:
         )
         seen = _output(engine, spec, Places(directory))
     except InfrastructureError as error:
+        if str(directory) not in error.message:  # about something else than the mount
+            raise
         seen = error.message
     finally:
         (directory / "nonce").unlink(missing_ok=True)
