@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 from executor.errors import InfrastructureError
 from executor.model.deadline import Deadline
 from executor.report.reader import JournalReader
-from executor.report.summary import Summary, SummaryBuilder
+from executor.report.summarize import SummaryBuilder
+from executor.report.summary import Summary
 from executor.report.terminal import LiveLog, LogView
 
 if TYPE_CHECKING:

@@ -20,7 +20,8 @@ from executor.container.session import CancelSteps, Launch, Session
 from executor.container.store import Store
 from executor.errors import Bug
 from executor.report.reader import JournalReader
-from executor.report.summary import Summary, SummaryBuilder
+from executor.report.summarize import SummaryBuilder
+from executor.report.summary import Summary
 
 if TYPE_CHECKING:
     from executor.container.closing import Outcome

@@ -90,7 +90,7 @@ def show_run(here: App, directory: Path) -> int:
     from executor.report.json import as_data
     from executor.report.outcome import outcome
     from executor.report.style import table
-    from executor.report.summary import summarize
+    from executor.report.summarize import summarize
 
     summary = summarize(journal_file(directory))
     if here.json:

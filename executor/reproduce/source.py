@@ -12,7 +12,8 @@ from executor.container.jobdir import Artefact, JobDirectory
 from executor.errors import InfrastructureError, LavaExecError, UsageError
 from executor.model.launch import LaunchSpec
 from executor.model.worker import Worker
-from executor.report.summary import Summary, summarize
+from executor.report.summarize import summarize
+from executor.report.summary import Summary
 
 MASK = "[MASKED]"
 
@@ -70,7 +71,8 @@ class Original:
         except yaml.YAMLError:
             return []
         found = data.get("secrets") if isinstance(data, dict) else None
-        return [str(name) for name in found] if isinstance(found, dict) else []
+        names = [str(name) for name in found] if isinstance(found, dict) else []
+        return list(dict.fromkeys([*names, *self.worker.secret_names]))
 
 
 def pinned_sources(original: Original) -> dict[str, dict[str, str]]:

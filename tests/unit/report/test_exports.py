@@ -15,7 +15,8 @@ from executor.report.csv import results_csv
 from executor.report.json import results_json
 from executor.report.junit import results_junit
 from executor.report.results_yaml import results_yaml, suites_yaml
-from executor.report.summary import Summary, summarize
+from executor.report.summarize import summarize
+from executor.report.summary import Summary
 from executor.report.tap import results_tap
 from executor.testing.book import Book
 

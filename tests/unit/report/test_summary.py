@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import io
 
-from executor.report import summary as module
+from executor.report import summarize as module
 from executor.report.reader import JournalReader
-from executor.report.summary import Summary, summarize
+from executor.report.summarize import summarize
+from executor.report.summary import Summary
 from executor.testing.book import Book
 
 

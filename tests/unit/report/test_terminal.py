@@ -9,7 +9,7 @@ import pytest
 
 from executor.report.outcome import outcome, results_table
 from executor.report.style import Style, duration, printable, size, style_of, table
-from executor.report.summary import summarize
+from executor.report.summarize import summarize
 from executor.report.terminal import LiveLog, LogView, bar
 from executor.testing.book import Book
 

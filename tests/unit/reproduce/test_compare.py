@@ -6,7 +6,8 @@ from __future__ import annotations
 import io
 
 from executor.model.journal import END, End
-from executor.report.summary import Summary, summarize
+from executor.report.summarize import summarize
+from executor.report.summary import Summary
 from executor.reproduce.compare import compare
 from executor.testing.book import Book
 
