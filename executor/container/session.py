@@ -241,6 +241,7 @@ class Session:
                 image=spec.image,
                 image_digest=spec.image_digest,
                 container=self.container[:12],
+                secret_names=sorted(self._secrets),
             )
         )
 

@@ -41,4 +41,5 @@ class Worker(msgspec.Struct, omit_defaults=True):
     limits: Limits = msgspec.field(default_factory=Limits)
     replace: dict[str, str] = {}  # artefact label -> container path (`--set kernel=…`)
     pinned: dict[str, Any] = {}  # reproduce: url -> what was used the first time
+    secret_names: list[str] = []  # of all the job's secrets, those that came beside its text included
     strict: bool = True
