@@ -314,9 +314,7 @@ class SignalStream:
             for plain in self._doubt.all():
                 self._believe(plain)
         for plain in self._doubt.rest(self._kept):
-            case = case_of_fragment(plain.text)
-            if case:
-                self._unknown(plain.run, case, "its signal came without its checksum", plain.line)
+            self._unbelieved(plain)
         held, self._does.held = self._does.held, []
         for one in held:
             self._unknown(one.run, one.result.case, f"its test set or suite is not known: {reason}", one.line)
@@ -342,6 +340,19 @@ class SignalStream:
                 )
             )
         self._ledger.missing.clear()
+
+    def _unbelieved(self, plain: Plain) -> None:
+        """A plain signal that may be the rest of a lost one: then it tells the lost one's name."""
+        case = case_of_fragment(plain.text)
+        if not case:
+            return
+        end = plain.before or self._ledger.top + 1
+        told = {top for top, _ in self._cut}
+        for number in range(plain.after + 1, end):
+            if number in self._ledger.missing and number - 1 not in told:
+                self._remember_cut(plain.text, number - 1)
+                return
+        self._unknown(plain.run, case, "its signal came without its checksum", plain.line)
 
     def _outcome(self, run: DefinitionRun, in_doubt: bool) -> str:
         if run.ended:
