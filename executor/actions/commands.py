@@ -4,27 +4,77 @@
 from __future__ import annotations
 
 import shlex
+import time
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, ClassVar
 
 from executor.actions import proc
-from executor.errors import InfrastructureError
+from executor.errors import ConfigurationError, InfrastructureError
 from executor.pipeline.action import Action
 
 if TYPE_CHECKING:
+    from executor.model.problem import Problem
+    from executor.pipeline.planner import Site
     from executor.pipeline.run import Run
+    from executor.pipeline.world import World
+
+_PAUSE = 1.0  # seconds before the commands are tried again
 
 
 class DeviceCommand(Action):
-    """Runs the lines of one key of `commands` in order, without a shell; the first failure ends it."""
+    """Runs the lines of one key of `commands` in order, without a shell; the first failure ends it.
 
+    `tries`: how often all of them are tried, for what must not stay undone.
+    """
+
+    timeout_error = InfrastructureError
     command: ClassVar[str] = ""  # the key, such as "hard_reset"
+    tries: ClassVar[int] = 1
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def plan(self, site: Site) -> Iterable[Action]:
+        self.lines = site.device.command(self.command)
+        return ()
+
+    def validate(self, world: World) -> Iterable[Problem]:
+        for line in self.lines:
+            try:
+                program = words(line, self.command)[0]
+            except ConfigurationError as error:
+                yield self.problem(error.message, hint=error.hint, error_type=error.error_type)
+                continue
+            if reason := world.tool(program):
+                hint = "container.tools in the device file names a directory with the lab's own programs"
+                yield self.problem(f"{self.command}: {reason}", hint=hint, error_type="Infrastructure")
 
     def run(self, run: Run) -> None:
-        for line in run.context.device.command(self.command):
+        for attempt in range(1, self.tries + 1):
+            try:
+                self._run_all(run)
+                return
+            except InfrastructureError as error:
+                if attempt == self.tries or run.deadline.remaining <= _PAUSE:
+                    raise
+                run.log.warning(f"{self.command} failed, {attempt} of {self.tries}: {error.message}")
+                time.sleep(_PAUSE)
+
+    def _run_all(self, run: Run) -> None:
+        for line in self.lines:
             run.log.info(f"{self.command}: {line}")
-            proc.run(
-                shlex.split(line),
-                deadline=run.deadline,
-                log=run.log.output,
-                error=InfrastructureError,
-            )
+            argv = words(line, self.command)
+            proc.run(argv, deadline=run.deadline, log=run.log.output, error=InfrastructureError)
+
+
+def words(line: str, command: str) -> list[str]:
+    """A command line as a shell would split it. Raises ConfigurationError."""
+    try:
+        found = shlex.split(line)
+    except ValueError as error:
+        raise ConfigurationError(
+            f"commands.{command}: {line!r} cannot be split into words: {error}", "are all quotes closed?"
+        ) from None
+    if not found:
+        raise ConfigurationError(f"commands.{command} has an empty command line")
+    return found

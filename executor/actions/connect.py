@@ -35,6 +35,7 @@ class ConnectDevice(Action):
     summary = "connect to the device"
     description = "run the device's connect command on a pty of its own"
     timeout_error = InfrastructureError
+    restarts_device = True
 
     def __init__(self, device: Device) -> None:
         self.device = device
@@ -83,12 +84,12 @@ def open_console(run: Run, connection: Connection) -> Console:
         run.context.journal,
         name=connection.name,
         namespace=namespace.name,
-        recording=run.context.out / f"console-{namespace.name}-{connection.name}.raw",
+        recording=run.context.out / f"console-{namespace.safe_name}-{connection.name}.raw",
         search_window=int(device.constant("spawn_maxread", default=4092)) * 2,
     )
     console.character_delay = run.action.character_delay / 1000
-    console.start()
     run.context.consoles.append(console)
+    console.start()
     return console
 
 
@@ -98,6 +99,7 @@ class ResetDevice(Action):
     name = "reset-device"
     summary = "reset the device"
     description = "reset the device by its power, or by a command on its console"
+    restarts_device = True
 
     def __init__(self, soft_reboot: str | list[str] | None = None) -> None:
         self.soft_reboot = [soft_reboot] if isinstance(soft_reboot, str) else list(soft_reboot or ())

@@ -6,14 +6,17 @@ URLs).
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from executor.actions.guest import AppendOverlays
+from executor.actions.image.magic import HEAD, looks_like
+from executor.actions.tarsafe import unpack
 from executor.errors import InfrastructureError, JobError
-from executor.model.doorbell import Fetch
+from executor.model.doorbell import Fetch, Fetched
 from executor.model.job import Resource
 from executor.model.launch import Needs
 from executor.model.problem import Problem
@@ -48,18 +51,26 @@ class DownloadRetry(RetryAction):
 
     def plan(self, site: Site) -> Iterable[Action]:
         url = expand(self.resource.url, site.device)
-        scheme = urlsplit(url).scheme
-        kind = _SCHEMES.get(scheme)
+        kind = _SCHEMES.get(scheme_of(url))
         if kind is None:
             known = ", ".join(sorted(_SCHEMES))
             raise JobError(f"{self.key}: no way to download {url!r}", f"URL schemes that work: {known}")
         yield kind(self.key, self.resource, url)
-        if (self.resource.overlays or {}).get("lava") and any(test.stage >= 0 for test in site.tests):
+        others = sorted(name for name in self.resource.overlays if name != "lava")
+        if others:
+            raise JobError(
+                f"{self.key}: overlays from URLs cannot be used: {', '.join(others)}",
+                "only `lava: true` can, for the overlay with the tests",
+            )
+        if self.resource.overlays.get("lava") and any(test.stage >= 0 for test in site.tests):
             yield AppendOverlays(self.key, self.resource)
 
 
 class Download(Action):
-    """The common part of all kinds of download."""
+    """The common part of all kinds of download: the agent fetches, this tells what came.
+
+    Keys that are kept packed stay so whatever the block says; sums are of the bytes as downloaded.
+    """
 
     timeout_error = InfrastructureError
 
@@ -71,47 +82,37 @@ class Download(Action):
         return f"{self.key} {self.url}"
 
     def needs(self) -> Needs:
-        return Needs(mounts=frozenset({"cache"}))
+        return Needs(mounts=frozenset({"cache", "work"} if self.resource.archive else {"cache"}))
 
     def validate(self, world: World) -> Iterable[Problem]:
         if self.url.endswith("/"):
             yield self.problem(f"{self.key}: URL {self.url!r} names a directory, not a file")
-        reason = world.url(self.url, dict(self.resource.headers or {}))
+            return
+        reason = world.url(self.url, dict(self.resource.headers))
         if reason:
             yield self.problem(f"{self.key}: {reason}")
 
     def run(self, run: Run) -> None:
-        resource = self.resource
-        own = run.context.worker.replace.get(self.key)
-        url = f"file://{own}" if own else self.url
-        if own:
-            run.log.warning(f"{self.key}: replaced, {own} is used instead of {self.url}")
-        compression = self._decompress()
-        fetched = run.context.agent.fetch(
-            Fetch(
-                url=url,
-                label=self.key,
-                compression="" if own else compression,
-                headers=dict(resource.headers or {}),
-                md5sum="" if own else (resource.md5sum or ""),
-                sha256sum="" if own else (resource.sha256sum or ""),
-                sha512sum="" if own else (resource.sha512sum or ""),
-                max_bytes=run.context.worker.limits.download_bytes,
-            ),
-            run.deadline,
-            lambda stage, done, total: self._progress(run, stage, done, total),
-        )
-        kept = "" if compression else (resource.compression or "")
-        run.namespace.artifacts[self.key] = Artifact(
+        replaced = run.context.worker.replace.get(self.key)
+        if replaced:
+            run.log.warning(f"{self.key}: replaced, {replaced} is used instead of {self.url}")
+            fetched, packed = self._replacement(run, Path(replaced).as_uri())
+        else:
+            fetched, packed = self._fetch(run, self.url, self.unpack), self.kept_packed
+        artifact = Artifact(
             label=self.key,
             path=Path(fetched.path),
             url=self.url,
             sha256=fetched.sha256,
             size=fetched.size,
-            compression=kept,
-            image_arg=resource.image_arg or "",
-            format=resource.format or "",
+            compression=packed,
+            unpacked="" if packed else self.unpack,
+            image_arg=self.resource.image_arg or "",
+            format=self.resource.format or "",
         )
+        if self.resource.archive:
+            self._unpack_archive(run, artifact)
+        run.namespace.artifacts[self.key] = artifact
         run.log.info(
             f"{self.key}: {fetched.size} bytes, sha256 {fetched.sha256}; "
             f"{fetched.downloaded} bytes downloaded, {fetched.decompressed} bytes decompressed"
@@ -125,14 +126,52 @@ class Download(Action):
             "decompressed": fetched.decompressed,
         }
 
-    def _progress(self, run: Run, stage: str, done: int, total: int) -> None:
-        run.log.progress(self.key, done, total, stage)
-
-    def _decompress(self) -> str:
+    @property
+    def unpack(self) -> str:
+        """The compression that is taken off, or empty."""
         compression = self.resource.compression or ""
-        if self.key in KEPT_COMPRESSED or compression == "zip":
-            return ""
-        return compression
+        return "" if self.key in KEPT_COMPRESSED or compression == "zip" else compression
+
+    @property
+    def kept_packed(self) -> str:
+        """The compression that stays on, or empty."""
+        return "" if self.unpack else self.resource.compression or ""
+
+    def _fetch(self, run: Run, url: str, compression: str, *, sums: bool = True) -> Fetched:
+        resource = self.resource
+        wanted = Fetch(
+            url=url,
+            label=self.key,
+            compression=compression,
+            headers=dict(resource.headers),
+            md5sum=(resource.md5sum or "") if sums else "",
+            sha256sum=(resource.sha256sum or "") if sums else "",
+            sha512sum=(resource.sha512sum or "") if sums else "",
+            max_bytes=run.context.worker.limits.download_bytes,
+        )
+
+        def progress(stage: str, done: int, total: int) -> None:
+            run.log.progress(self.key, done, total, stage)
+
+        return run.context.agent.fetch(wanted, run.deadline, progress)
+
+    def _replacement(self, run: Run, url: str) -> tuple[Fetched, str]:
+        """A file of the user's own, packed as the block says or not at all: its first bytes tell."""
+        fetched = self._fetch(run, url, "", sums=False)
+        with Path(fetched.path).open("rb") as file:
+            packed = looks_like(file.read(HEAD)) == (self.resource.compression or "no compression")
+        if packed and self.unpack:
+            return self._fetch(run, url, self.unpack, sums=False), ""
+        return fetched, self.kept_packed if packed else ""
+
+    def _unpack_archive(self, run: Run, artifact: Artifact) -> None:
+        """`archive: tar`: a directory named after the key (spec: job-format §4)."""
+        target = run.context.work / f"archive-{run.action.level}" / artifact.safe_label
+        if target.exists():
+            shutil.rmtree(target)
+        done = unpack(artifact.path, target, deadline=run.deadline, name=self.key)
+        run.log.info(f"{self.key}: {done.count} files unpacked, {done.size} bytes")
+        artifact.path, artifact.shared = target, False
 
 
 class HttpDownload(Download):
@@ -144,14 +183,30 @@ class HttpDownload(Download):
 
 
 class FileDownload(Download):
-    """From a directory of the worker that the admin allows."""
+    """From a directory that the admin of the worker allows."""
 
     name = "file-download"
     summary = "local file"
     description = "take a file of the worker's allowed directories"
 
+    def validate(self, world: World) -> Iterable[Problem]:
+        parts = urlsplit(self.url)
+        if parts.netloc not in ("", "localhost") or not parts.path.startswith("/"):
+            hint = "write file:///path/to/file; file:path, relative to the job's file, works at submission"
+            yield self.problem(f"{self.key}: {self.url!r} is no absolute file URL", hint=hint)
+            return
+        yield from super().validate(world)
+
 
 _SCHEMES: Mapping[str, type[Download]] = {"http": HttpDownload, "https": HttpDownload, "file": FileDownload}
+
+
+def scheme_of(url: str) -> str:
+    """The scheme in lower case, empty for what is no URL."""
+    try:
+        return urlsplit(url).scheme
+    except ValueError:
+        return ""
 
 
 def expand(url: str, device: Device) -> str:

@@ -8,17 +8,21 @@ itself (spec: job-format §5). Neither mounts anything here, neither needs root.
 from __future__ import annotations
 
 import uuid
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
+from executor.actions.drives import Use, check_disk, use_of
 from executor.actions.image.disk import make_disk
+from executor.actions.image.identify import Kind, identify
 from executor.actions.image.inject import inject
 from executor.actions.image.ramdisk import append
-from executor.errors import InfrastructureError
+from executor.errors import ConfigurationError, InfrastructureError
 from executor.model.launch import Needs
 from executor.pipeline.action import Action
 from executor.pipeline.context import OverlayDisk
 
 if TYPE_CHECKING:
+    from executor.model.device import Device
     from executor.model.job import Resource
     from executor.pipeline.context import Artifact
     from executor.pipeline.run import Run
@@ -40,15 +44,15 @@ class ApplyOverlayGuest(Action):
 
     def run(self, run: Run) -> None:
         into = [label for label, resource in self.images.items() if resource.overlay]
+        image_args = [resource.image_arg for resource in self.images.values() if resource.image_arg]
         for label in into:
-            artifact = run.namespace.artifacts[label]
-            apply_overlay(run, artifact, self.images[label])
+            apply_overlay(run, run.namespace.artifacts[label], self.images[label], image_args)
         if not into:
             run.namespace.overlay_disk = self._disk(run)
 
     def _disk(self, run: Run) -> OverlayDisk:
         namespace = run.namespace
-        guest = run.context.device.deploy_methods["image"]["parameters"]["guest"]
+        guest = guest_parameters(run.context.device)
         archives = [path for path in (namespace.overlay, namespace.overlay_secrets) if path is not None]
         identity = str(uuid.uuid4())
         path = run.context.work / f"lava-guest-{self.level}.ext2"
@@ -69,11 +73,28 @@ class ApplyOverlayGuest(Action):
         return OverlayDisk(path, identity, ["-drive", argument])
 
 
-def apply_overlay(run: Run, artifact: Artifact, resource: Resource) -> None:
-    """Put the namespace's overlay into `artifact`, of which the job gets a version of its own."""
+def guest_parameters(device: Device) -> dict[str, Any]:
+    """Size and interface of the disk that brings the tests. Raises ConfigurationError."""
+    method_ = device.deploy_methods.get("image")
+    parameters = method_.get("parameters") if isinstance(method_, dict) else None
+    guest = parameters.get("guest") if isinstance(parameters, dict) else None
+    if not isinstance(guest, dict) or not guest:
+        raise ConfigurationError(
+            "the device file has no actions.deploy.methods.image.parameters.guest",
+            "it tells size and interface of the disk that brings the tests to the guest",
+        )
+    return guest
+
+
+def apply_overlay(run: Run, artifact: Artifact, resource: Resource, image_args: Sequence[str]) -> None:
+    """Put the namespace's overlay into `artifact`, of which the job gets a version of its own.
+
+    Where QEMU takes the image as a disk that is a qcow2 on top of the cached original, else a plain file.
+    Raises JobError for an image that cannot take it, with what the image is.
+    """
     namespace = run.namespace
     archives = [path for path in (namespace.overlay, namespace.overlay_secrets) if path is not None]
-    work = run.context.work / f"{artifact.label}-{run.action.level}"
+    work = run.context.work / f"{artifact.safe_label}-{run.action.level}"
     if resource.format == "cpio.newc":
         work.mkdir(parents=True, exist_ok=True)
         extended = append(
@@ -88,14 +109,18 @@ def apply_overlay(run: Run, artifact: Artifact, resource: Resource) -> None:
         )
         artifact.path, artifact.format = extended.path, "raw"
     else:
+        if not artifact.compression:
+            check_disk(artifact)
+        use = use_of(artifact.label, image_args, {**run.namespace.artifacts, artifact.label: artifact})
         partition = resource.partition if resource.partition is not None else resource.root_partition
         done = inject(
             artifact.path,
             archives,
             partition=partition,
+            number=_root_part(run, artifact) if partition is None else None,
             workdir=work,
             shared=artifact.shared,
-            as_overlay=True,
+            as_overlay=use in (Use.DISK, Use.READ_DISK),
             compression=artifact.compression,
             deadline=run.deadline,
             log=run.log.output,
@@ -105,6 +130,14 @@ def apply_overlay(run: Run, artifact: Artifact, resource: Resource) -> None:
     namespace.overlay_applied = True
     run.log.info(f"{artifact.label}: overlay applied")
     run.results[artifact.label] = artifact.path.name
+
+
+def _root_part(run: Run, artifact: Artifact) -> int | None:
+    """The device's own default, where the image has partitions at all (spec: job-format §5, seed form)."""
+    number = run.context.device.root_part
+    if number is None or artifact.compression or identify(artifact.path).kind is not Kind.PARTITIONED:
+        return None
+    return number
 
 
 class AppendOverlays(Action):
@@ -126,4 +159,5 @@ class AppendOverlays(Action):
         return Needs(mounts=frozenset({"work"}), tools=frozenset({"debugfs", "qemu-img"}))
 
     def run(self, run: Run) -> None:
-        apply_overlay(run, run.namespace.artifacts[self.key], self.resource)
+        image_args = [self.resource.image_arg] if self.resource.image_arg else []
+        apply_overlay(run, run.namespace.artifacts[self.key], self.resource, image_args)

@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+import re
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import unquote, urlsplit
 
 from executor.model.deadline import Deadline
 from executor.model.doorbell import Fetch, Fetched
@@ -19,6 +22,14 @@ if TYPE_CHECKING:
     from executor.pipeline.interrupt import Interrupts
     from executor.pipeline.log import Journal
     from executor.testshell.overlay import PlacedDefinition
+
+_UNSAFE = re.compile(r"[^\w.+-]|^\.+", re.ASCII)
+
+
+def _safe(name: str) -> str:
+    """A file name for something that a job may call what it likes; different names stay different."""
+    clean = _UNSAFE.sub("_", name)[:100]
+    return clean if clean == name else f"{clean}-{zlib.crc32(name.encode('utf-8', 'replace')):08x}"
 
 
 class Agent(Protocol):
@@ -41,8 +52,22 @@ class Artifact:
     size: int = 0  # bytes at `path`
     shared: bool = True  # lies in the read-only cache; copy or overlay before writing
     compression: str = ""  # what it is still compressed with
+    unpacked: str = ""  # the compression that was taken off
     image_arg: str = ""
     format: str = ""
+
+    @property
+    def safe_label(self) -> str:
+        """The label as a part of a file name: jobs call their images what they like."""
+        return _safe(self.label)
+
+    @property
+    def file_name(self) -> str:
+        """The last part of its URL, without the suffix of a compression that was taken off."""
+        name = PurePosixPath(unquote(urlsplit(self.url).path)).name
+        if self.unpacked and PurePosixPath(name).suffix in (".gz", ".bz2", ".xz", ".zst", ".zstd"):
+            name = PurePosixPath(name).stem
+        return _safe(name) if name else self.safe_label
 
 
 @dataclass
@@ -83,6 +108,17 @@ class Namespace:
     environment_exported: bool = False
     boots: int = 0
     mounted_in_boot: int = 0  # the boot in which overlay_disk was mounted
+
+    @property
+    def safe_name(self) -> str:
+        """The name as a part of a file name: jobs call their namespaces what they like."""
+        return _safe(self.name)
+
+    def deploy_anew(self) -> None:
+        """Forget what an earlier deployment brought; its console stays until the next boot."""
+        self.artifacts.clear()
+        self.overlay = self.overlay_secrets = self.overlay_disk = None
+        self.overlay_applied = False
 
 
 @dataclass

@@ -5,6 +5,7 @@ right one, and the error is of the class that the action's timeouts count as (sp
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from executor.pipeline.action import Action
     from executor.pipeline.run import Run
 
+_SAME = 1.0  # seconds between two limits that are taken for one
 TIMEOUTS = (JobTimeout, TestTimeout, InfrastructureTimeout)
 
 
@@ -26,9 +28,17 @@ class Limit:
     owner: Action | None = None
 
     def within(self, action: Action, seconds: float) -> Limit:
-        """The limit that holds inside `action`, which may take `seconds` from now."""
+        """The limit that holds inside `action`, which may take `seconds` from now.
+
+        A block's `timeout` holds for its top action and for those below: where both limits pass at the same
+        moment, the one that was at work is named.
+        """
         own = Deadline.after(seconds)
-        return Limit(own, action) if own.at <= self.deadline.at else self
+        if own.at <= self.deadline.at:
+            return Limit(own, action)
+        if self.owner is not None and own.at - self.deadline.at < _SAME:
+            return Limit(Deadline(self.deadline.at, own.limit), action)
+        return self
 
 
 def is_unexplained(caught: BaseException) -> bool:
@@ -59,9 +69,9 @@ def explain(action: Action, run: Run, caught: BaseException, seconds: float) -> 
             f"when the {run.deadline.limit:.0f} seconds of {owner.name} had passed"
         )
         hint = f"timeouts.actions.{owner.name} sets that limit, or `timeout` of its block"
-    if text.startswith(head):  # the action itself has said it, with more detail
-        return kind(text, hint)
-    return kind(f"{head}: {text}" if text else head, hint)
+    said = re.match(rf"{re.escape(action.name)} timed out after \d+ seconds", text)
+    detail = text[said.end() :] if said else (f": {text}" if text else "")
+    return kind(f"{head}{detail}", hint)
 
 
 def _origin(action: Action, caught: BaseException) -> tuple[type[LavaExecError], str, str]:

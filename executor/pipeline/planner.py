@@ -29,6 +29,14 @@ if TYPE_CHECKING:
     from executor.pipeline.action import Action
 
 
+class PlanError(JobError):
+    """A JobError that knows its place in the job, which need not be the block that is being planned."""
+
+    def __init__(self, message: str, path: Path, hint: str = "") -> None:
+        super().__init__(message, hint)
+        self.path = path
+
+
 @dataclass(frozen=True)
 class TestBlock:
     """A test block as other blocks may see it (spec: action-pipeline §1, the only cross-block input)."""
@@ -216,8 +224,9 @@ class _Planner:
         return action
 
     def _object(self, block: Block, error: LavaExecError) -> None:
+        path = error.path if isinstance(error, PlanError) else block.path
         self.result.problems.append(
-            Problem(error.message, error_type=error.error_type, path=block.path, hint=error.hint)
+            Problem(error.message, error_type=error.error_type, path=path, hint=error.hint)
         )
 
     def _unknown_timeouts(self) -> None:

@@ -1,24 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
 """`method: qemu`: a guest in the job's own container (spec: job-format §6, device-config §2).
 
-The command line is the device's; only the accelerator is decided here, because it depends on what a probe of
-this worker has shown (design §8).
+The command line is the device's; only the accelerator is decided when the guest starts, because it depends on
+what a probe of this worker has shown (design §8).
 """
 
 from __future__ import annotations
 
+import contextlib
 import platform
 import re
 import shlex
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, cast
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+from msgspec import Meta
 
 from executor.actions import proc
-from executor.actions.image.copy import drive_file
+from executor.actions.drives import arguments
+from executor.actions.qemuoptions import Accelerator, accelerate, accelerator, memory_mib, uses_network
 from executor.actions.shell import shell_tail
 from executor.console.ports import ProcessPort
 from executor.console.reader import Console
-from executor.errors import InfrastructureError
+from executor.errors import ConfigurationError, InfrastructureError
 from executor.model.job import BootParameters
 from executor.model.launch import Needs
 from executor.model.problem import Problem
@@ -27,22 +32,25 @@ from executor.pipeline.method import Method, method
 from executor.pipeline.planner import Request
 
 if TYPE_CHECKING:
+    from executor.model.deadline import Deadline
     from executor.model.device import Device
+    from executor.model.worker import Worker
     from executor.pipeline.context import Artifact
     from executor.pipeline.planner import Site
     from executor.pipeline.run import Run
     from executor.pipeline.world import World
 
-# What the guest's QEMU program emulates, by the end of its name; kvm works only where that is the host's own.
-_HOST_PROGRAMS = {"x86_64": {"x86_64", "i386"}, "aarch64": {"aarch64", "arm"}}
-_MEMORY = re.compile(r"^(?:size=)?(\d+)([MmGg]?)")
 _RUNNER_MIB = 256  # what QEMU itself takes beyond the guest's memory, with room
+_END_SECONDS = 10.0  # for QEMU to end
 
 
 class QemuParameters(BootParameters, kw_only=True):
     """`method: qemu`"""
 
-    docker: dict[str, Any] | None = None
+    docker: Annotated[
+        dict[str, Any] | None,
+        Meta(description="old: an image that brings QEMU; the guest runs in the job's own image instead"),
+    ] = None
 
 
 @method("boot")
@@ -64,7 +72,7 @@ class Qemu(Method):
 
     @classmethod
     def action(cls, request: Request) -> Action:
-        return BootImageRetry(cast("QemuParameters", request.typed), request.device)
+        return BootImageRetry(cast("QemuParameters", request.typed))
 
 
 class BootImageRetry(RetryAction):
@@ -74,12 +82,17 @@ class BootImageRetry(RetryAction):
     summary = "boot with retry"
     description = "boot the image and reach its shell, with retry"
 
-    def __init__(self, parameters: QemuParameters, device: Device) -> None:
-        self.parameters, self.device = parameters, device
+    def __init__(self, parameters: QemuParameters) -> None:
+        self.parameters = parameters
 
     def plan(self, site: Site) -> Iterable[Action]:
-        yield BootQemuImage(self.device)
+        yield BootQemuImage()
         yield from shell_tail(site, self.parameters)
+
+    def validate(self, world: World) -> Iterable[Problem]:
+        if self.parameters.docker is not None:
+            text = "the guest runs in QEMU of the job's own image, `docker` is not used"
+            yield self.problem(text, severity="warning")
 
 
 class BootQemuImage(RetryAction):
@@ -89,49 +102,41 @@ class BootQemuImage(RetryAction):
     summary = "boot QEMU image"
     description = "start QEMU with the device's command line"
 
-    def __init__(self, device: Device) -> None:
-        self.device = device
-
     def plan(self, site: Site) -> Iterable[Action]:
-        yield ExecuteQemu(self.device, site.job.context)
+        yield ExecuteQemu(site.device, site.job.context, _image_options(site))
 
 
 class ExecuteQemu(Action):
-    """Start the process; its serial console becomes the namespace's connection."""
+    """Start the process; its serial console becomes the namespace's connection.
+
+    `extra` are the options that the job's images bring, as far as they are known before they are there.
+    """
 
     name = "execute-qemu"
     summary = "execute QEMU"
     description = "run QEMU on a pty of its own"
+    restarts_device = True
 
-    def __init__(self, device: Device, context: dict[str, Any]) -> None:
-        method = device.boot_methods.get("qemu") or {}
-        self.parameters: dict[str, Any] = method.get("parameters") or {}
+    def __init__(self, device: Device, context: dict[str, Any], extra: list[str] | None = None) -> None:
+        method_ = device.boot_methods.get("qemu")
+        given = method_.get("parameters") if isinstance(method_, dict) else None
+        self.parameters: dict[str, Any] = given if isinstance(given, dict) else {}
         self.context = context
-        self.arch = str(context.get("arch", "")) or _arch_of(str(self.parameters.get("command", "")))
+        self.program = str(self.parameters.get("command") or "")  # as the device file names it
+        self.options = _words(self.parameters)
+        self.extra = extra or []
         self.architectures = device.available_architectures
 
-    @property
-    def program(self) -> str:
-        """The QEMU program that the device file names."""
-        return str(self.parameters.get("command") or "")
-
-    @property
-    def options(self) -> list[str]:
-        """The device's options and extras, one argument an item."""
-        words: list[str] = []
-        for text in [*(self.parameters.get("options") or []), *(self.parameters.get("extra") or [])]:
-            words += shlex.split(str(text))
-        return words
-
     def needs(self) -> Needs:
-        own = {"kvm"} if self._kvm_possible() else set()
+        every = [*self.options, *self.extra]
+        choice = accelerator(self.program, self.context, "kvm", "")
         return Needs(
             image="qemu",
             mounts=frozenset({"cache", "work"}),
-            devices=frozenset(own),
-            network="bridge" if _uses_network(self.options) else "none",
+            devices=frozenset({"kvm"} if choice.kvm else ()),
+            network="bridge" if uses_network(every) else "none",
             tools=frozenset({self.program}),
-            memory=memory_mib(self.options) + _RUNNER_MIB,
+            memory=memory_mib(every) + _RUNNER_MIB,
         )
 
     def validate(self, world: World) -> Iterable[Problem]:
@@ -147,126 +152,96 @@ class ExecuteQemu(Action):
             )
 
     def run(self, run: Run) -> None:
-        namespace = run.namespace
-        if namespace.console is not None:
-            namespace.console.close(run.deadline)
-            run.context.consoles.remove(namespace.console)
-            namespace.console = None
-        argv = self.command_line(run)
+        self._end(run, run.deadline)
+        namespace, device = run.namespace, run.context.device
+        choice = self.accelerator(run.context.worker)
+        run.log.info(f"accelerator: {choice}")
         version = _version(self.program, run)
+        argv = self.command_line(run, choice)
         run.log.info(f"command: {shlex.join(argv)}")
         console = Console(
             ProcessPort(argv),
             run.context.journal,
             name="qemu",
             namespace=namespace.name,
-            recording=run.context.out / f"console-{namespace.name}-{namespace.boots}.raw",
-            search_window=int(run.context.device.constant("spawn_maxread", default=4092)) * 2,
+            recording=run.context.out / f"console-{namespace.safe_name}-{namespace.boots}.raw",
+            search_window=int(device.constant("spawn_maxread", default=4092)) * 2,
         )
-        console.character_delay = run.context.device.character_delay("boot") / 1000
-        console.start()
+        console.character_delay = device.character_delay("boot") / 1000
+        run.context.consoles.append(console)
         namespace.console = console
         namespace.boots += 1
-        run.context.consoles.append(console)
+        console.start()
         run.results |= {
             "qemu_version": version,
             "host_arch": platform.machine(),
-            "job_arch": self.arch,
-            "accelerator": run.context.worker.accelerator if "kvm" in argv else "tcg",
+            "job_arch": str(self.context.get("arch", "")) or _architecture(self.program),
+            "accelerator": "kvm" if choice.kvm else "tcg",
         }
 
     def cleanup(self, run: Run) -> None:
-        namespace = run.namespace
-        if namespace.console is not None and namespace.console in run.context.consoles:
-            namespace.console.close(run.deadline.within(10))
-            run.context.consoles.remove(namespace.console)
-            namespace.console = None
+        self._end(run, run.deadline.within(_END_SECONDS))
 
-    def command_line(self, run: Run) -> list[str]:
-        """Command, options, each image's arguments, the overlay disk, the accelerator."""
-        argv = [self.program, *self._options(run)]
-        for artifact in run.namespace.artifacts.values():
+    def _end(self, run: Run, deadline: Deadline) -> None:
+        """End the guest that runs in this namespace, if there is one."""
+        console = run.namespace.console
+        if console is not None and console in run.context.consoles:
+            console.close(deadline)
+            run.context.consoles.remove(console)
+        run.namespace.console = None
+
+    def accelerator(self, worker: Worker) -> Accelerator:
+        """What runs the guest on this worker, and why."""
+        return accelerator(self.program, self.context, worker.accelerator, worker.accelerator_reason)
+
+    def command_line(self, run: Run, choice: Accelerator) -> list[str]:
+        """Command, options, each image's arguments, the overlay disk; fitted to the accelerator."""
+        artifacts = run.namespace.artifacts
+        words = list(self.options)
+        for artifact in artifacts.values():
             if artifact.image_arg:
-                argv += image_arguments(artifact, run.namespace.artifacts)
-            elif artifact.label == "uefi":
-                argv += ["-L", str(artifact.path)]
-            else:
-                run.log.warning(f"{artifact.label}: no image_arg, so it is not on QEMU's command line")
+                words += arguments(artifact.image_arg, artifacts)
+            elif _is_firmware(artifact):
+                words += ["-L", str(artifact.path)]
         if run.namespace.overlay_disk is not None:
-            argv += run.namespace.overlay_disk.arguments
-        return argv
-
-    def _options(self, run: Run) -> list[str]:
-        worker = run.context.worker
-        words = self.options
-        given = any(w in ("-accel", "-enable-kvm", "--enable-kvm") or "accel=" in w for w in words)
-        kvm = worker.accelerator == "kvm" and self._kvm_possible()
-        if kvm:
-            run.log.info("accelerator: kvm")
-        else:
-            reason = worker.accelerator_reason or "the guest's architecture is not the host's"
-            run.log.info(f"accelerator: tcg ({reason})")
-        if not kvm:
-            words = _without_kvm(words)
-            given = any(w == "-accel" or "accel=" in w for w in words)
-        if not given:
-            words += ["-accel", "kvm" if kvm else "tcg"]
-        return words
-
-    def _kvm_possible(self) -> bool:
-        if self.context.get("no_kvm"):
-            return False
-        emulated = self.program.rsplit("-", 1)[-1]
-        return emulated in _HOST_PROGRAMS.get(platform.machine(), set())
+            words += run.namespace.overlay_disk.arguments
+        return [self.program, *accelerate(words, choice)]
 
 
-def image_arguments(artifact: Artifact, artifacts: dict[str, Artifact]) -> list[str]:
-    """`image_arg` with each `{label}` replaced by its path; what stands after `file=` fits the drive's
-    format.
-    """
-    words = []
-    for word in shlex.split(artifact.image_arg):
-        for label, other in artifacts.items():
-            token = f"{{{label}}}"
-            if f"file={token}" in word:
-                wanted = "raw" if "format=raw" in word else other.format
-                word = word.replace(
-                    f"file={token}", "file=" + drive_file(other.path, other.format or "raw", wanted)
-                )
-            word = word.replace(token, str(other.path))
-        words.append(word)
+def _words(parameters: dict[str, Any]) -> list[str]:
+    """The device's options and extras, one argument an item. Raises ConfigurationError."""
+    words: list[str] = []
+    for text in [*(parameters.get("options") or []), *(parameters.get("extra") or [])]:
+        try:
+            words += shlex.split(str(text))
+        except ValueError as error:
+            raise ConfigurationError(
+                f"QEMU options {str(text)!r} cannot be split into words: {error}", "are all quotes closed?"
+            ) from None
     return words
 
 
-def memory_mib(options: list[str]) -> int:
-    """What `-m` asks for, in MiB; QEMU's own default is 128."""
-    for flag, value in zip(options, options[1:], strict=False):
-        if flag == "-m" and (match := _MEMORY.match(value)):
-            return int(match.group(1)) * (1024 if match.group(2) in "Gg" and match.group(2) else 1)
-    return 128
-
-
-def _uses_network(options: list[str]) -> bool:
-    joined = " ".join(options)
-    return "user" in joined and ("-net" in joined or "-nic" in joined)
-
-
-def _without_kvm(words: list[str]) -> list[str]:
-    """The same command line for TCG: no kvm, and no CPU that only kvm can give."""
-    out: list[str] = []
-    for word in words:
-        if word in ("-enable-kvm", "--enable-kvm"):
+def _image_options(site: Site) -> list[str]:
+    """Words of `image_arg` in the namespace's deploy blocks: they may ask for memory or a network too."""
+    words: list[str] = []
+    for block in site.job.blocks:
+        images = block.parameters.get("images")
+        if site.block is None or block.namespace != site.block.namespace or not isinstance(images, dict):
             continue
-        if out and out[-1] == "-accel" and word.startswith("kvm"):
-            word = "tcg"
-        if out and out[-1] == "-cpu" and word.split(",")[0] == "host":
-            word = "max"
-        out.append(word.replace("accel=kvm:tcg", "accel=tcg").replace("accel=kvm", "accel=tcg"))
-    return out
+        for resource in images.values():
+            given = resource.get("image_arg") if isinstance(resource, dict) else None
+            with contextlib.suppress(ValueError):  # validation tells of quotes that are not closed
+                words += shlex.split(str(given or ""))
+    return words
 
 
-def _arch_of(program: str) -> str:
-    return {"x86_64": "amd64", "aarch64": "arm64"}.get(program.rsplit("-", 1)[-1], program.rsplit("-", 1)[-1])
+def _is_firmware(artifact: Artifact) -> bool:
+    return artifact.label == "uefi"
+
+
+def _architecture(program: str) -> str:
+    name = PurePath(program).name.rsplit("-", 1)[-1]
+    return {"x86_64": "amd64", "aarch64": "arm64"}.get(name, name)
 
 
 def _version(program: str, run: Run) -> str:

@@ -6,7 +6,6 @@ No image is copied: what QEMU may write to becomes a qcow2 overlay on the cached
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Literal, cast
 
@@ -14,11 +13,12 @@ from msgspec import Meta
 
 from executor.actions.deviceenv import DeployDeviceEnv
 from executor.actions.download import DownloadRetry
-from executor.actions.guest import ApplyOverlayGuest
-from executor.actions.image.copy import overlay
+from executor.actions.drives import Use, check_disk, split, unknown_labels, use_of
+from executor.actions.guest import ApplyOverlayGuest, guest_parameters
+from executor.actions.image.copy import overlay, private_copy
 from executor.actions.image.identify import Kind, identify
 from executor.actions.overlay import LavaOverlay
-from executor.errors import ConfigurationError, JobError
+from executor.errors import JobError
 from executor.model.job import DeployParameters, Resource
 from executor.model.launch import Needs
 from executor.pipeline.action import Action
@@ -27,11 +27,14 @@ from executor.pipeline.method import Method, method
 from executor.pipeline.planner import Request
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from executor.model.problem import Problem
     from executor.pipeline.planner import Site
     from executor.pipeline.run import Run
+    from executor.pipeline.world import World
 
-# Options of QEMU whose file the guest never writes to.
-_READ_ONLY = re.compile(r"(^|\s)--?(kernel|initrd|dtb|bios|L)\s+\S*\{%s\}")
+FIRMWARE = "uefi"  # label of the firmware directory
 
 
 class TmpfsParameters(DeployParameters, kw_only=True):
@@ -86,47 +89,83 @@ class DeployImages(Action):
             yield LavaOverlay(self.parameters.os)
             yield DeployDeviceEnv()
         if self.parameters.uefi is not None:
-            yield DownloadRetry("uefi", self.parameters.uefi)
+            yield DownloadRetry(FIRMWARE, self.parameters.uefi)
         for label, resource in images.items():
             yield DownloadRetry(label, resource)
-        if not tested:
-            return
-        if any(brings_overlay(resource) for resource in images.values()):
+        if not tested or any(brings_overlay(resource) for resource in images.values()):
             return
         if not any(resource.overlay for resource in images.values()):
-            guest = site.device.deploy_methods["image"].get("parameters", {}).get("guest")
-            if not guest:
-                raise ConfigurationError(
-                    "the device file has no actions.deploy.methods.image.parameters.guest",
-                    "it tells size and interface of the disk that brings the tests to the guest",
-                )
+            guest_parameters(site.device)
         yield ApplyOverlayGuest(images)
+
+    def validate(self, world: World) -> Iterable[Problem]:
+        images = self.parameters.images
+        if FIRMWARE in images and self.parameters.uefi is not None:
+            yield self.problem(f"an image cannot be called {FIRMWARE!r} where there is a firmware")
+        for label, resource in images.items():
+            if resource.image_arg is None:
+                text = f"{label} has no image_arg, so it will not be on QEMU's command line"
+                yield self.problem(text, severity="warning")
+                continue
+            try:
+                split(resource.image_arg, images)
+            except JobError as error:
+                yield self.problem(f"{label}: {error.message}", hint=error.hint)
+            for name in unknown_labels(resource.image_arg, images):
+                hint = f"the images are {', '.join(images)}"
+                text = f"{label}: image_arg names {{{name}}}, which is no image of this block"
+                yield self.problem(text, hint=hint, severity="warning")
+
+    def run(self, run: Run) -> None:
+        run.namespace.deploy_anew()
 
     def after(self, run: Run) -> None:
         """Give the guest something of its own to write to, for every image that lies in the shared cache."""
+        artifacts = run.namespace.artifacts
+        image_args = [r.image_arg for r in self.parameters.images.values() if r.image_arg]
         for label in self.parameters.images:
-            artifact = run.namespace.artifacts[label]
-            if not artifact.shared or not artifact.image_arg or _only_read(label, artifact.image_arg):
-                continue
-            run.namespace.artifacts[label] = _own(run, artifact)
+            use = use_of(label, image_args, artifacts)
+            if use >= Use.READ_DISK and artifacts[label].shared:
+                check_disk(artifacts[label])
+            if use >= Use.DISK and artifacts[label].shared:
+                own(run, artifacts[label], use)
+        if FIRMWARE in artifacts:
+            artifacts[FIRMWARE].path = firmware_directory(run, artifacts[FIRMWARE])
 
 
 def brings_overlay(resource: Resource) -> bool:
     """Does this image ask for the LAVA overlay in today's form (spec: job-format §4, `overlays`)?"""
-    return bool((resource.overlays or {}).get("lava"))
+    return bool(resource.overlays.get("lava"))
 
 
-def _only_read(label: str, image_arg: str) -> bool:
-    return re.search(_READ_ONLY.pattern % re.escape(label), image_arg) is not None
+def own(run: Run, artifact: Artifact, use: Use) -> None:
+    """A version of the image that this job may write to.
+
+    Every attempt to boot gets the same one: what a failed attempt or the run before has written stays, as it
+    does on a board.
+    """
+    target = run.context.work / f"{artifact.safe_label}-{run.action.level}"
+    if use is Use.DISK:
+        kind = "qcow2" if identify(artifact.path).kind is Kind.QCOW2 else "raw"
+        target = target.with_name(f"{target.name}.qcow2")
+        overlay(artifact.path, kind, target, deadline=run.deadline, log=run.log.output)
+        run.log.debug(f"{artifact.label}: {target.name} on top of the cached {kind} image, nothing copied")
+        artifact.format = "qcow2"
+    elif artifact.path.is_file():
+        way = private_copy(artifact.path, target, deadline=run.deadline)
+        run.log.debug(f"{artifact.label}: a copy of its own ({way}), for its use in image_arg is not known")
+    else:
+        return
+    artifact.path, artifact.shared = target, False
 
 
-def _own(run: Run, artifact: Artifact) -> Artifact:
-    found = identify(artifact.path)
-    if artifact.compression:
-        raise JobError(f"{artifact.label}: still compressed with {artifact.compression}")
-    kind = "qcow2" if found.kind is Kind.QCOW2 else "raw"
-    target = run.context.work / f"{artifact.label}-{run.action.level}.qcow2"
-    overlay(artifact.path, kind, target, deadline=run.deadline, log=run.log.output)
-    run.log.debug(f"{artifact.label}: {target.name} on top of the cached {kind} image, nothing copied")
-    artifact.path, artifact.format, artifact.shared = target, "qcow2", False
-    return artifact
+def firmware_directory(run: Run, artifact: Artifact) -> Path:
+    """QEMU's `-L` wants a directory with the firmware under its own name."""
+    if artifact.path.is_dir():
+        return artifact.path
+    directory = run.context.work / f"firmware-{run.action.level}"
+    directory.mkdir(parents=True, exist_ok=True)
+    link = directory / artifact.file_name
+    link.unlink(missing_ok=True)
+    link.symlink_to(artifact.path)
+    return directory
