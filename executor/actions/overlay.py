@@ -31,7 +31,8 @@ def definitions_of(site: Site) -> list[tuple[int, list[Definition]]]:
     for test in site.tests:
         if test.stage < 0:
             continue
-        given = [Definition(test.first_definition + n, d, test.block) for n, d in enumerate(test.definitions)]
+        first = test.first_definition
+        given = [Definition(first + n, d, test.block, n) for n, d in enumerate(test.definitions)]
         found.append((test.stage, given))
     return found
 
@@ -90,10 +91,8 @@ class TestDefinitions(Action):
     description = "get the test definitions and make their scripts"
 
     def plan(self, site: Site) -> Iterable[Action]:
-        names: set[str] = set()
         for _, definitions in definitions_of(site):
             for definition in definitions:
-                definition.check(names)
                 yield repository_action(definition)
                 yield TestOverlay(definition)
                 yield TestInstallOverlay(definition)
