@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from executor.actions.deviceenv import ExportDeviceEnv
-from executor.console.expect import PromptTimeout, check_patterns
+from executor.console.expect import FLAGS, PromptTimeout, check_patterns
 from executor.console.faults import Fault, KernelFault
 from executor.console.login import Login, log_in
 from executor.errors import JobError
@@ -19,18 +19,34 @@ from executor.model.problem import Problem
 from executor.pipeline.action import Action, RetryAction
 
 if TYPE_CHECKING:
+    from executor.model.device import Device
+    from executor.model.job import Job
     from executor.pipeline.planner import Site
     from executor.pipeline.run import Run
     from executor.pipeline.world import World
 
 
+# What shells ask with, for the seeds' jobs that name no prompt; tried after the device's own.
+GENERIC_PROMPTS = (r"^\S*[\w\])~/] ?[#$] $", r"^/ # $", r"\(initramfs\) $")
+_STATUS_TEXT = re.compile(r"[A-Za-z0-9 ]*[A-Za-z0-9]\Z")  # a prompt that any line of a log may hold
+
+
 def shell_tail(site: Site, parameters: BootParameters) -> Iterable[Action]:
-    """auto-login-action if there are prompts; shell and environment if a test needs a shell."""
-    if parameters.prompts:
+    """Log in where there are prompts or a test wants a shell; then shell and environment for the test."""
+    wanted = any(getattr(test.method, "needs_shell", False) for test in site.tests)
+    if parameters.prompts or wanted:
         yield AutoLogin(parameters)
-    if any(getattr(test.method, "needs_shell", False) for test in site.tests):
+    if wanted:
         yield ExpectShell()
         yield ExportDeviceEnv()
+
+
+def prompts_of(parameters: BootParameters, device: Device, job: Job) -> list[str]:
+    """The block's prompts, else the device's own and the usual ones (spec: job-format §6, `prompts`)."""
+    if parameters.prompts:
+        return list(parameters.prompts)
+    own = str(device.constant("default-shell-prompt", default="", context=job.context) or "")
+    return [*([own] if own else []), *GENERIC_PROMPTS]
 
 
 class AutoLogin(RetryAction):
@@ -58,35 +74,45 @@ class LoginAction(Action):
         self.parameters = parameters
 
     def validate(self, world: World) -> Iterable[Problem]:
-        for message in check_patterns(self.parameters.prompts):
-            yield self.problem(
-                message, hint="prompts are regular expressions; escape the characters ( ) [ ] * + ? ."
-            )
-        login = self.parameters.auto_login
-        if login is not None and bool(login.password_prompt) != bool(login.password):
-            yield self.problem("auto_login needs both password_prompt and password, or neither")
+        given, auto = self.parameters, self.parameters.auto_login
+        if not given.prompts:
+            text = "no prompts: the device's own and the usual ones are waited for"
+            yield self.problem(text, severity="warning", hint="name them, such as prompts: ['root@debian:']")
+        hint = "these are regular expressions; escape the characters ( ) [ ] * + ? ."
+        login = [auto.login_prompt, auto.password_prompt] if auto is not None else []
+        for message in check_patterns(p for p in [*given.prompts, *login, given.failure_message] if p):
+            yield self.problem(message, hint=hint)
+        for prompt in given.prompts:
+            if _STATUS_TEXT.fullmatch(prompt):
+                text = f"the prompt {prompt!r} may be found in what the system prints while it starts"
+                yield self.problem(text, severity="warning", hint="give more of it, such as its end '# '")
 
     def run(self, run: Run) -> None:
         namespace, console = run.namespace, run.console
-        namespace.prompts = list(self.parameters.prompts)
+        namespace.prompts = prompts_of(self.parameters, run.context.device, run.context.job)
+        login = self._login(run)
+        run.tell_wait([*login.prompts, *([login.login_prompt] if login.login_prompt else [])], run.deadline)
         seen = len(console.faults)
         try:
-            matched = log_in(console, self._login(run), run.deadline, log=run.log)
+            matched = log_in(console, login, run.deadline, log=run.log)
         except KernelFault:
             self._book(run, console.faults[seen:], "fail")
             raise
         except PromptTimeout as timeout:
-            raise self._explained(timeout) from timeout
-        self._book(run, console.faults[seen:], "pass")
+            self._explain(timeout, login)
+            raise
+        if not self.parameters.ignore_kernel_messages:
+            self._book(run, console.faults[seen:], "pass")
         run.results["success"] = f"matched prompt {matched!r}"
 
     def _login(self, run: Run) -> Login:
         given, auto = self.parameters, self.parameters.auto_login
         start = given.parameters.get("kernel-start-message")
         if start is None:
-            start = run.context.device.constant("kernel-start-message", default="")
+            context = run.context.job.context
+            start = run.context.device.constant("kernel-start-message", default="", context=context)
         return Login(
-            prompts=list(given.prompts),
+            prompts=run.namespace.prompts,
             kernel_start=str(start),
             login_prompt=auto.login_prompt if auto else "",
             username=auto.username if auto else "",
@@ -97,21 +123,18 @@ class LoginAction(Action):
             failure_message=given.failure_message or "",
         )
 
-    def _explained(self, timeout: PromptTimeout) -> PromptTimeout:
+    def _explain(self, timeout: PromptTimeout, login: Login) -> None:
         """A prompt that stands there unseen, because the kernel's first message was waited for, deserves a
         word.
         """
-        auto = self.parameters.auto_login
-        wanted = [*self.parameters.prompts, *([auto.login_prompt] if auto else [])]
+        wanted = [*login.prompts, *([login.login_prompt] if login.login_prompt else [])]
         if set(timeout.waited_for) & set(wanted):
-            return timeout
-        if not any(re.search(pattern, timeout.last_text) for pattern in wanted):
-            return timeout
-        timeout.args = (
-            f"{timeout}. A prompt is there, but not the message before it: does the kernel's command line say `quiet`? "
-            "`parameters: {kernel-start-message: ''}` in the boot block does without it",
-        )
-        return timeout
+            return
+        if any(re.search(pattern, timeout.last_text, FLAGS) for pattern in wanted):
+            timeout.args = (
+                f"{timeout}. A prompt is there, but not the message before it: is `quiet` on the kernel's "
+                "command line? `parameters: {kernel-start-message: ''}` in the boot block does without it",
+            )
 
     def _book(self, run: Run, faults: Sequence[Fault], result: str) -> None:
         """The record that tells what the kernel complained about (spec: action-pipeline §6)."""
@@ -121,6 +144,7 @@ class LoginAction(Action):
             result=result,
             level=self.level,
             namespace=self.namespace,
+            attempt=run.outer if run.outer > 1 else None,
             extra=[{"kind": str(f.kind), "message": f.message} for f in faults] or None,
         )
 
@@ -136,6 +160,6 @@ class ExpectShell(Action):
         prompts = run.namespace.prompts
         if not prompts:
             raise JobError("no prompts to expect", "give `prompts` in the boot block")
-        run.log.debug(f"{self.name}: Wait for prompt. {self.connection_limit} seconds")
+        run.tell_wait(prompts, run.operation)
         run.console.send_line("#")
-        run.console.expect_forced(prompts, run.deadline)
+        run.console.expect_forced(prompts, run.deadline, limit=self.connection_limit)
