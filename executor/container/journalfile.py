@@ -40,7 +40,7 @@ def read_journal(path: Path, offset: int, max_bytes: int = BLOCK) -> bytes:
                 data += more
                 end = data.rfind(b"\n", len(data) - len(more)) + 1
             return data[:end]
-    except FileNotFoundError:
+    except OSError:  # not there yet, or a job has put something else in its place
         return b""
 
 
@@ -66,7 +66,7 @@ def read_tail(path: Path) -> Tail:
     """The last whole record and what is torn behind it; reads only the end of the file."""
     try:
         file = open_beneath(path.parent, path.name)
-    except FileNotFoundError:
+    except OSError:
         return Tail()
     length = _TAIL
     with file:

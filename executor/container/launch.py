@@ -18,7 +18,7 @@ from executor.model.launch import DeviceNode, DeviceRule, HostFacts, LaunchSpec,
 from executor.model.worker import Limits
 
 RUNNER = ["python", "-m", "executor.runner"]
-SOCKET = "/run/lava-exec/agent.sock"  # in the container
+CA_BUNDLE = "/job/ca.crt"  # in the container: a copy that lies in the job directory
 
 LABEL = "lava-exec"  # value: the role of the container, `job`, `finalizer` or `probe`
 LABEL_JOB = "lava-exec.job"
@@ -154,10 +154,13 @@ def finalizer_spec(spec: LaunchSpec, command: list[str]) -> LaunchSpec:
         if m.kind == "tmpfs" or m.target == "/dev/lava" or m.source.startswith("{host}/")
     ]
     kept = [m for m in kept if not m.target.startswith(("/srv/tftp/", "/srv/nfs/"))]
+    if spec.environment.get("SSL_CERT_FILE") == CA_BUNDLE:
+        kept.append(Mount(CA_BUNDLE, "{job}/job/ca.crt", read_only=True))
     return msgspec.structs.replace(
         spec,
         command=command,
         workdir="/tmp",  # noqa: S108
+        environment={**spec.environment, "HOME": "/tmp"},  # noqa: S108
         mounts=kept,
         nodes=[],
         memory_mib=FINALIZER_MIB,
@@ -253,9 +256,8 @@ def _environment(facts: HostFacts, tools: tuple[str, ...]) -> dict[str, str]:
     environment = {"HOME": "/work", "LANG": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1"}
     environment |= facts.http_proxy
     if facts.ca_bundle:
-        bundle = "/job/ca.crt"  # a copy in the job directory
-        environment |= {"SSL_CERT_FILE": bundle, "REQUESTS_CA_BUNDLE": bundle, "GIT_SSL_CAINFO": bundle}
-        environment["CURL_CA_BUNDLE"] = bundle
+        names = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "GIT_SSL_CAINFO", "CURL_CA_BUNDLE")
+        environment |= dict.fromkeys(names, CA_BUNDLE)
     if tools:
         environment["PATH"] = ":".join([PATH, *tools])
     return environment
