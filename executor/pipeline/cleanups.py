@@ -39,7 +39,8 @@ class Cleanups:
     def _all(self, due: list[Run], deadline: Deadline) -> LavaExecError | None:
         first: LavaExecError | None = None
         for run in sorted(due, key=_by_level):
-            first = first or self._one(run, deadline)
+            error = self._one(run, deadline)
+            first = first or error
         return first
 
     def _one(self, run: Run, deadline: Deadline) -> LavaExecError | None:

@@ -98,10 +98,11 @@ class Engine:
             except LavaExecError as error:
                 if action.max_attempts > 1:
                     self._tell_failure(action, attempt, error)
-                if action.repeat and error.retryable:
-                    first = first or error
-                last = attempt == action.max_attempts or not error.retryable
-                if last or not self._may_retry(error, action, limit.deadline):
+                if action.repeat and first is None and error.retryable:
+                    first = error
+                if not error.retryable:
+                    raise
+                if attempt == action.max_attempts or not self._may_retry(action, limit.deadline):
                     raise first or error from None
                 self._again(action, limit.deadline)
             else:
@@ -123,14 +124,12 @@ class Engine:
         text = f"{word}: {action.level} {action.name}, {attempt} of {action.max_attempts}"
         self._log(journal.INFO, f"{text} (timeout {clock(deadline.remaining + 0.5)}) [{action.namespace}]")
 
-    def _may_retry(self, error: LavaExecError, action: Action, deadline: Deadline) -> bool:
+    def _may_retry(self, action: Action, deadline: Deadline) -> bool:
         if deadline.remaining <= action.retry_interval:
             self._log(journal.WARNING, f"{action.name}: no time is left for another attempt")
             return False
         if not self._revivable(action):
-            self._log(
-                journal.WARNING, f"{action.name}: nothing in it brings the device back, not tried again"
-            )
+            self._log(journal.WARNING, f"{action.name}: not tried again, it cannot bring the device back")
             return False
         return True
 

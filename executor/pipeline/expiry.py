@@ -33,11 +33,11 @@ class Limit:
         A block's `timeout` holds for its top action and for those below: where both limits pass at the same
         moment, the one that was at work is named.
         """
-        own = Deadline.after(seconds)
-        if own.at <= self.deadline.at:
+        own = self.deadline.within(seconds)
+        if own is not self.deadline:
             return Limit(own, action)
-        if self.owner is not None and own.at - self.deadline.at < _SAME:
-            return Limit(Deadline(self.deadline.at, own.limit), action)
+        if self.owner is not None and seconds - self.deadline.remaining < _SAME:
+            return Limit(self.deadline, action)
         return self
 
 

@@ -3,55 +3,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
 
+from executor.console.faults import Fault, KernelFault, Kind
 from executor.errors import (
     Bug,
     ConfigurationError,
+    ConnectionClosed,
     InfrastructureError,
     InfrastructureTimeout,
     JobCanceled,
     JobError,
     JobTimeout,
     LavaExecError,
+    TestError,
+    TestTimeout,
 )
 from executor.model import journal
 from executor.model.deadline import Deadline
-from executor.model.device import Device
-from executor.model.doorbell import Fetch, Fetched
-from executor.model.job import Job
-from executor.model.worker import Worker
 from executor.pipeline.action import Action
-from executor.pipeline.context import JobContext
 from executor.pipeline.engine import Engine, Outcome
-from executor.pipeline.interrupt import Interrupts
-from executor.pipeline.planner import Plan, Site
+from executor.pipeline.planner import Plan
 from executor.pipeline.run import Run
+from executor.testing.clock import FakeClock
 from executor.testing.journal import MemoryJournal
-
-
-class NoAgent:
-    def fetch(self, what: Fetch, deadline: Deadline, progress: Callable[[str, int, int], None]) -> Fetched:
-        raise InfrastructureError("no agent in this test")
+from executor.testing.pipeline import JOB_SECONDS, Scene
 
 
 class Step(Action):
-    """Does what it is told, once an attempt."""
+    """Does what it is told, once an attempt; a number lets so many seconds pass."""
 
     name = "step"
 
-    def __init__(self, *behaviours: LavaExecError | Exception | None, seen: list[str], tag: str = "step") -> None:
-        self.behaviours, self.seen, self.tag = list(behaviours), seen, tag
-        self.limit, self.level, self.section = 60, "1", "boot"
+    def __init__(
+        self, *behaviours: Exception | float | None, seen: list[str] | None = None, tag: str = "step"
+    ) -> None:
+        self.behaviours, self.seen, self.tag = list(behaviours), [] if seen is None else seen, tag
+        self.limit, self.section = 60, "boot"
+        self.runs: list[Run] = []
 
     def run(self, run: Run) -> None:
         self.seen.append(f"run {self.tag}")
+        self.runs.append(run)
         behaviour = self.behaviours.pop(0) if self.behaviours else None
-        if behaviour is not None:
+        if isinstance(behaviour, Exception):
             raise behaviour
+        if behaviour is not None:
+            clock = run.deadline._clock  # noqa: SLF001
+            assert isinstance(clock, FakeClock)
+            clock.advance(behaviour)
+            if run.deadline.expired:
+                raise TimeoutError("waited for '=>'")
 
     def cleanup(self, run: Run) -> None:
         self.seen.append(f"cleanup {self.tag}")
@@ -62,42 +66,48 @@ class Slow(Step):
     timeout_error = InfrastructureError
 
 
+class Checked(Step):
+    name = "checked"
+    timeout_error = TestError
+
+
 class End(Step):
     name = "finalize"
 
-    def __init__(self, *behaviours: LavaExecError, seen: list[str]) -> None:
+    def __init__(self, *behaviours: LavaExecError, seen: list[str] | None = None) -> None:
         super().__init__(*behaviours, seen=seen, tag="finalize")
         self.section, self.level = "finalize", "9"
 
 
-def parent(*children: Action, attempts: int = 1, repeat: bool = False) -> Action:
-    class Parent(Action):
-        name = "parent"
+class Parent(Action):
+    name = "parent"
 
-        def plan(self, site: Site) -> Iterable[Action]:
-            return ()
 
+def parent(*children: Action, attempts: int = 1, repeat: bool = False, limit: int = 60) -> Action:
     node = Parent()
-    node.level, node.section, node.limit = "1", "boot", 60
+    node.section, node.limit = children[0].section, limit
     node.max_attempts, node.repeat, node.retry_interval = attempts, repeat, 0
-    for n, child in enumerate(children, 1):
-        child.level = f"1.{n}"
     node.children = children
     return node
 
 
-def engine(tmp_path: Path, *actions: Action, job_seconds: float = 60) -> tuple[Engine, MemoryJournal]:
-    memory = MemoryJournal()
-    job, device = Job(job_name="t"), Device()
-    context = JobContext(
-        job, device, Worker("1"), memory, NoAgent(), Interrupts(), Deadline.after(job_seconds), tmp_path, tmp_path
-    )
-    return Engine(Plan(job, device, list(actions)), context), memory
+def number(action: Action, level: str) -> None:
+    action.level = action.level or level
+    for n, child in enumerate(action.children, 1):
+        number(child, f"{level}.{n}")
 
 
-def run(tmp_path: Path, *actions: Action) -> tuple[Outcome, MemoryJournal]:
-    made, memory = engine(tmp_path, *actions)
-    return made.run(), memory
+def engine(tmp_path: Path, *actions: Action, job_seconds: float = JOB_SECONDS) -> tuple[Engine, Scene]:
+    scene = Scene(tmp_path)
+    scene.context.deadline = Deadline.after(job_seconds, scene.clock)
+    for n, action in enumerate(actions, 1):
+        number(action, str(n))
+    return Engine(Plan(scene.context.job, scene.context.device, list(actions)), scene.context), scene
+
+
+def run(tmp_path: Path, *actions: Action, job_seconds: float = JOB_SECONDS) -> tuple[Outcome, MemoryJournal]:
+    made, scene = engine(tmp_path, *actions, job_seconds=job_seconds)
+    return made.run(), scene.journal
 
 
 def test_children_run_in_order_and_finalize_runs_last(tmp_path: Path) -> None:
@@ -179,20 +189,6 @@ def test_an_unexpected_exception_is_a_bug_with_its_traceback(tmp_path: Path) -> 
     assert any("Traceback" in text for text in memory.messages(journal.EXCEPTION))
 
 
-def test_a_wait_that_ran_out_takes_the_class_of_its_action(tmp_path: Path) -> None:
-    outcome, _ = run(tmp_path, parent(Slow(TimeoutError("waited for '=>'"), seen=[])), End(seen=[]))
-    assert isinstance(outcome.error, InfrastructureTimeout)
-    assert "waited for '=>'" in outcome.error.message
-
-
-def test_a_job_without_time_left_times_out_as_job(tmp_path: Path) -> None:
-    seen: list[str] = []
-    made, _ = engine(tmp_path, parent(Slow(seen=seen)), End(seen=seen), job_seconds=0)
-    outcome = made.run()
-    assert isinstance(outcome.error, JobTimeout)
-    assert seen == ["run finalize"], "nothing is started any more, but finalize has time of its own"
-
-
 def test_what_goes_wrong_while_cleaning_up_does_not_hide_the_cause(tmp_path: Path) -> None:
     class Dirty(Step):
         name = "dirty"
@@ -200,27 +196,338 @@ def test_what_goes_wrong_while_cleaning_up_does_not_hide_the_cause(tmp_path: Pat
         def cleanup(self, run: Run) -> None:
             raise InfrastructureError("relay stuck")
 
-    outcome, memory = run(tmp_path, parent(Dirty(JobError("cause"), seen=[])), End(JobError("late"), seen=[]))
+    outcome, memory = run(tmp_path, parent(Dirty(JobError("cause"))), End(JobError("late")))
     assert outcome.error is not None
     assert outcome.error.message == "cause"
     assert any("relay stuck" in text for text in memory.messages(journal.ERROR))
 
 
-def test_a_cleanup_that_fails_after_success_is_infrastructure(tmp_path: Path) -> None:
+@pytest.mark.parametrize("fault", [JobError("relay stuck"), OSError("relay stuck")])
+def test_a_cleanup_that_fails_after_success_is_infrastructure(tmp_path: Path, fault: Exception) -> None:
     class Dirty(Step):
         name = "dirty"
 
         def cleanup(self, run: Run) -> None:
-            raise JobError("relay stuck")
+            raise fault
 
-    outcome, _ = run(tmp_path, parent(Dirty(seen=[])), End(seen=[]))
+    seen: list[str] = []
+    outcome, _ = run(tmp_path, parent(Dirty(), Step(seen=seen)), End(seen=seen))
     assert isinstance(outcome.error, InfrastructureError)
+    assert "relay stuck" in outcome.error.message
+    assert seen == ["run step", "cleanup step", "run finalize"], (
+        "one broken cleanup keeps no other from running"
+    )
 
 
 def test_a_fault_seen_elsewhere_breaks_into_the_next_action(tmp_path: Path) -> None:
     seen: list[str] = []
-    made, _ = engine(tmp_path, parent(Step(seen=seen)), End(seen=seen))
-    made.context.interrupts.throw(JobError("Kernel panic - not syncing"))
+    made, scene = engine(tmp_path, parent(Step(seen=seen)), End(seen=seen))
+    scene.context.interrupts.throw(JobError("the device printed too much"))
     outcome = made.run()
     assert isinstance(outcome.error, JobError)
-    assert seen == ["run finalize"] or seen == ["cleanup step", "run finalize"]
+    assert seen == ["run finalize"]
+
+
+def test_a_fault_of_the_engine_itself_still_powers_the_device_off(tmp_path: Path) -> None:
+    seen: list[str] = []
+    top = parent(Step(seen=seen))
+    made, _ = engine(tmp_path, top, End(seen=seen))
+    top.max_attempts = None  # type: ignore[assignment]
+    outcome = made.run()
+    assert isinstance(outcome.error, Bug)
+    assert seen == ["run finalize"]
+
+
+# -- retries
+
+
+def test_nested_retries_divide_nothing_and_number_every_record(tmp_path: Path) -> None:
+    inner_failures = [JobError(str(n)) for n in range(3)]
+    step = Step(*inner_failures)
+    top = parent(parent(step, attempts=2), attempts=2)
+    outcome, memory = run(tmp_path, top, End())
+    assert outcome.error is None
+    assert [r.attempt for r in step.runs] == [1, 1, 1, 1], "the step itself is no retry"
+    assert [r.outer for r in step.runs] == [1, 2, 3, 4]
+    fails = [(r["level"], r["attempt"]) for r in memory.results()]
+    assert fails == [("1.1.1", 1), ("1.1", 1), ("1.1.1", 2), ("1.1", 2), ("1", 1), ("1.1.1", 3), ("1.1", 3)]
+
+
+def test_every_attempt_is_cleaned_up_exactly_once(tmp_path: Path) -> None:
+    seen: list[str] = []
+    top = parent(
+        parent(Step(JobError("1"), JobError("2"), seen=seen, tag="in"), attempts=2),
+        Step(seen=seen, tag="out"),
+        attempts=2,
+    )
+    outcome, _ = run(tmp_path, top, End(seen=seen))
+    assert outcome.error is None
+    assert seen.count("run in") == seen.count("cleanup in") == 3
+    assert seen.count("run out") == seen.count("cleanup out") == 1
+    assert seen[-1] == "run finalize"
+
+
+def test_cleanup_goes_by_level_and_before_finalize(tmp_path: Path) -> None:
+    seen: list[str] = []
+    children = [Step(seen=seen, tag=str(n)) for n in range(1, 12)]
+    run(tmp_path, parent(*children), End(seen=seen))
+    assert [s for s in seen if s.startswith("cleanup")] == [f"cleanup {n}" for n in range(1, 12)]
+
+
+def test_a_repeat_tells_its_first_failure_even_when_the_last_run_fails_too(tmp_path: Path) -> None:
+    top = parent(Step(JobError("first"), None, JobError("third")), attempts=3, repeat=True)
+    outcome, memory = run(tmp_path, top, End())
+    assert outcome.error is not None
+    assert outcome.error.message == "first"
+    assert [r["attempt"] for r in memory.results() if r["case"] == "parent"] == [1, 3]
+    assert any(text.startswith("repeat: 1 parent, 2 of 3") for text in memory.messages(journal.INFO))
+
+
+def test_a_repeat_stops_at_what_must_not_be_tried_again(tmp_path: Path) -> None:
+    step = Step(JobError("first"), Bug("second"))
+    outcome, _ = run(tmp_path, parent(step, attempts=3, repeat=True), End())
+    assert isinstance(outcome.error, Bug)
+    assert len(step.runs) == 2
+
+
+def test_retries_end_where_the_deadline_would_pass(tmp_path: Path) -> None:
+    step = Step(50.0, 50.0, 50.0)
+    step.limit = 40
+    outcome, memory = run(tmp_path, parent(step, attempts=3, limit=60), End())
+    assert isinstance(outcome.error, JobTimeout)
+    assert len(step.runs) == 2, "the second attempt had ten seconds left, the third none"
+    assert "parent: no time is left for another attempt" in memory.messages(journal.WARNING)
+
+
+def test_each_failed_attempt_is_told_in_the_fields_words(tmp_path: Path) -> None:
+    _, memory = run(tmp_path, parent(Step(JobError("no"), JobError("no")), attempts=2), End())
+    assert "parent failed: 1 of 2 attempts. 'no'" in memory.messages(journal.WARNING)
+    assert "parent failed: 2 of 2 attempts. 'no'" in memory.messages(journal.ERROR)
+    assert any(
+        text.startswith("retry: 1 parent, 2 of 2 (timeout 00:01:00)") for text in memory.messages("info")
+    )
+
+
+# -- time
+
+
+def test_a_wait_that_ran_out_takes_the_class_of_its_action(tmp_path: Path) -> None:
+    outcome, memory = run(tmp_path, parent(Slow(TimeoutError("waited for '=>'"))), End())
+    assert isinstance(outcome.error, InfrastructureTimeout)
+    assert outcome.error.message == "slow: waited for '=>'"
+    assert "timeouts.connections.slow" in outcome.error.hint
+    assert not any("slow: timeout." in text for text in memory.messages(journal.DEBUG)), (
+        "its limit has not passed"
+    )
+
+
+def test_the_own_limit_is_named_in_both_dialects(tmp_path: Path) -> None:
+    outcome, memory = run(tmp_path, parent(Slow(60.0), limit=300), End())
+    assert isinstance(outcome.error, InfrastructureTimeout)
+    assert outcome.error.message == "slow timed out after 60 seconds: waited for '=>'"
+    assert "timeouts.actions.slow" in outcome.error.hint
+    assert "slow: timeout. 60 seconds" in memory.messages(journal.DEBUG)
+
+
+def test_the_limit_of_the_action_around_it_is_named(tmp_path: Path) -> None:
+    outcome, _ = run(tmp_path, parent(Step(20.0), Step(20.0), limit=30), End())
+    assert isinstance(outcome.error, JobTimeout)
+    assert "when the 30 seconds of parent had passed" in outcome.error.message
+    assert "timeouts.actions.parent" in outcome.error.hint
+    assert outcome.action == "step"
+
+
+def test_a_block_timeout_that_holds_for_both_names_the_one_at_work(tmp_path: Path) -> None:
+    outcome, _ = run(tmp_path, parent(Step(60.0), limit=60), End())
+    assert outcome.error is not None
+    assert outcome.error.message.startswith("step timed out after 60 seconds")
+
+
+def test_the_limit_of_the_job_is_named(tmp_path: Path) -> None:
+    seen: list[str] = []
+    outcome, _ = run(tmp_path, parent(Slow(45.0, seen=seen)), End(seen=seen), job_seconds=40)
+    assert type(outcome.error) is JobTimeout
+    assert outcome.error.message == "job timed out after 40 seconds, in slow: waited for '=>'"
+    assert seen == ["run step", "cleanup step", "run finalize"]
+
+
+def test_nothing_begins_in_a_job_without_time(tmp_path: Path) -> None:
+    seen: list[str] = []
+    outcome, _ = run(tmp_path, parent(Slow(seen=seen)), End(seen=seen), job_seconds=0)
+    assert isinstance(outcome.error, JobTimeout)
+    assert seen == ["run finalize"], "but finalize has time of its own"
+
+
+def test_a_program_that_ran_out_of_time_counts_as_its_action_says(tmp_path: Path) -> None:
+    outcome, _ = run(tmp_path, parent(Slow(JobTimeout("git did not end within 45 seconds", "see"))), End())
+    assert type(outcome.error) is InfrastructureTimeout
+    assert (outcome.error.message, outcome.error.hint) == ("git did not end within 45 seconds", "see")
+
+
+def test_what_the_action_said_of_its_timeout_is_not_said_twice(tmp_path: Path) -> None:
+    class Own(Checked):
+        def run(self, run: Run) -> None:
+            try:
+                super().run(run)
+            except TimeoutError:
+                raise TestTimeout("checked timed out after 60 seconds in 0_smoke", "raise it") from None
+
+    outcome, memory = run(tmp_path, parent(Own(60.0), limit=300), End())
+    assert isinstance(outcome.error, TestTimeout)
+    assert outcome.error.message == "checked timed out after 60 seconds in 0_smoke"
+    assert outcome.error.hint == "raise it"
+    assert "checked: timeout. 60 seconds" in memory.messages(journal.DEBUG)
+
+
+@pytest.mark.parametrize("after", [None, JobError("later")])
+def test_a_timeout_that_the_block_skips_fails_the_block_and_not_the_job(
+    tmp_path: Path, after: JobError | None
+) -> None:
+    seen: list[str] = []
+    first = parent(Checked(90.0, seen=seen, tag="a"))
+    first.skip_timeout = True
+    outcome, memory = run(tmp_path, first, parent(Step(after, seen=seen, tag="b")), End(seen=seen))
+    assert outcome.error is after
+    assert "run b" in seen
+    assert [(r["case"], r["result"]) for r in memory.results()][:2] == [
+        ("checked", "fail"),
+        ("parent", "fail"),
+    ]
+    assert any("the job goes on" in text for text in memory.messages(journal.WARNING))
+
+
+def test_only_timeouts_are_skipped_and_not_the_jobs_own(tmp_path: Path) -> None:
+    failing = parent(Checked(TestError("bad signal")))
+    failing.skip_timeout = True
+    assert isinstance(run(tmp_path, failing, End())[0].error, TestError)
+    late = parent(Checked(90.0))
+    late.skip_timeout = True
+    assert isinstance(run(tmp_path, late, End(), job_seconds=30)[0].error, JobTimeout)
+
+
+# -- the device
+
+
+class Console:
+    """As much of a console as the engine asks: is it alive, is there a fatal fault?"""
+
+    def __init__(self) -> None:
+        self.fault: KernelFault | None = None
+        self.closed = False
+        self.resets = 0
+
+    def check(self) -> None:
+        if self.fault is not None:
+            raise self.fault
+
+    def expect_reset(self) -> None:
+        self.fault, self.resets = None, self.resets + 1
+
+    def close(self, deadline: Deadline) -> None:
+        self.closed = True
+
+
+PANIC = KernelFault(Fault(Kind.PANIC, "Kernel panic - not syncing: x", 7, True))
+
+
+def with_console(tmp_path: Path, *actions: Action) -> tuple[Engine, Console, Scene]:
+    made, scene = engine(tmp_path, *actions)
+    console = Console()
+    scene.namespace.console = console  # type: ignore[assignment]
+    return made, console, scene
+
+
+@pytest.mark.parametrize("section", ["boot", "test"])
+def test_a_panic_is_seen_before_an_action_that_does_not_look_at_the_console(
+    tmp_path: Path, section: str
+) -> None:
+    step = Step()
+    step.section = section
+    made, console, _ = with_console(tmp_path, parent(step), End())
+    console.fault = PANIC
+    assert made.run().error is PANIC
+    assert step.runs == []
+
+
+def test_a_deploy_is_none_of_the_old_guests_business(tmp_path: Path) -> None:
+    step = Step()
+    step.section = "deploy"
+    made, console, _ = with_console(tmp_path, parent(step), End())
+    console.fault = PANIC
+    assert made.run().error is None
+
+
+@pytest.mark.parametrize("error", [PANIC, ConnectionClosed("qemu: ended")])
+def test_a_test_is_not_tried_again_on_a_dead_device(tmp_path: Path, error: LavaExecError) -> None:
+    class Dying(Step):
+        def run(self, run: Run) -> None:
+            super().run(run)
+            console.fault = error if isinstance(error, KernelFault) else None
+            console.closed = not isinstance(error, KernelFault)
+            raise error
+
+    step = Dying()
+    step.section = "test"
+    made, console, scene = with_console(tmp_path, parent(step, attempts=3), End())
+    assert made.run().error is error
+    assert len(step.runs) == 1
+    assert any("cannot bring the device back" in text for text in scene.journal.messages(journal.WARNING))
+
+
+def test_a_boot_that_resets_the_device_is_tried_again_after_a_panic(tmp_path: Path) -> None:
+    class Reset(Step):
+        name = "reset"
+        restarts_device = True
+
+    class Login(Step):
+        def run(self, run: Run) -> None:
+            super().run(run)
+            if len(self.runs) == 1:
+                console.fault = PANIC
+                raise PANIC
+
+    login = Login()
+    made, console, _ = with_console(tmp_path, parent(Reset(), login, attempts=2), End())
+    assert made.run().error is None
+    assert (len(login.runs), console.resets) == (2, 1)
+
+
+# -- finalize
+
+
+@pytest.mark.parametrize(
+    "error",
+    [None, JobError("x"), Bug("x"), ZeroDivisionError("x"), JobCanceled("x"), TimeoutError("x")],
+)
+def test_finalize_runs_exactly_once_whatever_happened(tmp_path: Path, error: Exception | None) -> None:
+    seen: list[str] = []
+    run(tmp_path, parent(Step(error, error, seen=seen), attempts=2), End(seen=seen))
+    assert seen.count("run finalize") == 1
+
+
+def test_a_power_switch_that_fails_keeps_no_console_open(tmp_path: Path) -> None:
+    closed: list[str] = []
+
+    class Whole(Step):
+        name = "finalize"
+
+        def after(self, run: Run) -> None:
+            closed.append("closed")
+
+    end, drained = Whole(), Step()
+    end.children = (Step(InfrastructureError("no answer")), drained)
+    for action in end.walk():
+        action.section = "finalize"
+    outcome, memory = run(tmp_path, parent(Step()), end)
+    assert outcome.error is None, "its errors never change the verdict"
+    assert closed == ["closed"]
+    assert len(drained.runs) == 1
+    assert "finalize: no answer" in memory.messages(journal.ERROR)
+
+
+def test_power_off_has_time_whatever_the_job_says(tmp_path: Path) -> None:
+    end = End()
+    end.limit = 1
+    made, _ = engine(tmp_path, parent(Step()), end)
+    made.run()
+    assert end.runs[0].deadline.limit >= 10
