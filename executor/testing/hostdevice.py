@@ -46,7 +46,7 @@ class HostDevice:
         self._shell = directory / "shell"
         self._shell.write_text(f'#!/bin/sh\nexec {shell} "$@"\n')
         self._shell.chmod(0o755)
-        self._environment = {
+        self.environment = {
             "PATH": os.environ["PATH"],
             "SHELL": str(self._shell),
             "TMPDIR": str(directory),
@@ -79,7 +79,7 @@ class HostDevice:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env=self._environment,
+            env=self.environment,
             cwd=self.root,
             timeout=deadline,
             check=False,

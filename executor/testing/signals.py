@@ -14,7 +14,7 @@ from executor.testshell.checksum import cksum
 from executor.testshell.kept import MARK
 from executor.testshell.signals import BEGIN
 
-_NUMBER = re.compile(r":(\d+):\d+\n")
+_NUMBER = re.compile(r":(\d+):\d+\s*\Z")
 
 
 class SignalWriter:
@@ -59,11 +59,19 @@ class SignalWriter:
 
     def kept(self, wanted: str) -> str:
         """What lava-signals would print."""
-        ranges = [_range(part) for part in wanted.split()]
-        found = [line for line in self.log if any(a <= _number(line) <= b for a, b in ranges)]
-        tail = f"{self.run} {self.number} {len(found)} 0"
-        printed = "".join(MARK + line.removeprefix(BEGIN) for line in found)
-        return f"{printed}{MARK}end {tail} = {tail}\n"
+        printed = "".join(MARK + line.removeprefix(BEGIN) for line in self.log)
+        tail = f"{self.run} {self.number} {len(self.log)} 0"
+        return answer(f"{printed}{MARK}end {tail} = {tail}\n", wanted)
+
+
+def answer(everything: str, wanted: str) -> str:
+    """What lava-signals would print for `wanted`, from what it prints when all is asked for."""
+    *lines, end = [line for line in everything.split("\n") if line.startswith(MARK)]
+    ranges = [_range(part) for part in wanted.split()]
+    found = [line for line in lines if any(a <= _number(line) <= b for a, b in ranges)]
+    run, last = end.removeprefix(MARK).split()[1:3]
+    tail = f"{run} {last} {len(found)} 0"
+    return "".join(f"{line}\n" for line in found) + f"{MARK}end {tail} = {tail}\n"
 
 
 def _number(line: str) -> int:
