@@ -14,7 +14,6 @@ from urllib.parse import urlsplit
 
 from executor.actions.guest import AppendOverlays
 from executor.actions.image.magic import HEAD, looks_like
-from executor.actions.tarsafe import unpack
 from executor.errors import InfrastructureError, JobError
 from executor.model.doorbell import Fetch, Fetched
 from executor.model.job import Resource
@@ -166,6 +165,8 @@ class Download(Action):
 
     def _unpack_archive(self, run: Run, artifact: Artifact) -> None:
         """`archive: tar`: a directory named after the key (spec: job-format §4)."""
+        from executor.actions.tarsafe import unpack
+
         target = run.context.work / f"archive-{run.action.level}" / artifact.safe_label
         if target.exists():
             shutil.rmtree(target)

@@ -13,8 +13,6 @@ from collections.abc import Collection, Iterable, Mapping
 from enum import IntEnum
 from itertools import pairwise
 
-from executor.actions.image.copy import drive_file
-from executor.actions.image.identify import identify
 from executor.actions.image.magic import HEAD, looks_like
 from executor.errors import JobError
 from executor.pipeline.context import Artifact
@@ -82,6 +80,8 @@ def arguments(image_arg: str, artifacts: Mapping[str, Artifact]) -> list[str]:
     """The fragment as arguments, each `{label}` replaced by its path; what stands after `file=` in a drive
     fits the format that the drive says. Raises JobError for unbalanced quotes.
     """
+    from executor.actions.image.copy import drive_file
+
     out = []
     for texts, references in split(image_arg, artifacts):
         word = texts[0]
@@ -130,6 +130,8 @@ def check_disk(artifact: Artifact) -> None:
 
     Raises JobError (spec: job-format §5, explicitness rules).
     """
+    from executor.actions.image.identify import identify
+
     if artifact.path.is_dir():
         return
     with artifact.path.open("rb") as file:

@@ -2,7 +2,8 @@
 """`apply-overlay-guest`: how the overlay reaches a QEMU guest.
 
 Today's form is a small disk that is mounted in the guest; the seeds' form puts the overlay into the image
-itself (spec: job-format §5). Neither mounts anything here, neither needs root.
+itself (spec: job-format §5). Neither mounts anything here, neither needs root. The tools for it are imported
+by the actions that run: planning does without them, and the start of every job waits for imports.
 """
 
 from __future__ import annotations
@@ -12,10 +13,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from executor.actions.drives import Use, check_disk, use_of
-from executor.actions.image.disk import make_disk
-from executor.actions.image.identify import Kind, identify
-from executor.actions.image.inject import inject
-from executor.actions.image.ramdisk import append
 from executor.errors import ConfigurationError, InfrastructureError
 from executor.model.launch import Needs
 from executor.pipeline.action import Action
@@ -51,6 +48,8 @@ class ApplyOverlayGuest(Action):
             run.namespace.overlay_disk = self._disk(run)
 
     def _disk(self, run: Run) -> OverlayDisk:
+        from executor.actions.image.disk import make_disk
+
         namespace = run.namespace
         guest = guest_parameters(run.context.device)
         archives = [path for path in (namespace.overlay, namespace.overlay_secrets) if path is not None]
@@ -92,6 +91,9 @@ def apply_overlay(run: Run, artifact: Artifact, resource: Resource, image_args: 
     Where QEMU takes the image as a disk that is a qcow2 on top of the cached original, else a plain file.
     Raises JobError for an image that cannot take it, with what the image is.
     """
+    from executor.actions.image.inject import inject
+    from executor.actions.image.ramdisk import append
+
     namespace = run.namespace
     archives = [path for path in (namespace.overlay, namespace.overlay_secrets) if path is not None]
     work = run.context.work / f"{artifact.safe_label}-{run.action.level}"
@@ -134,6 +136,8 @@ def apply_overlay(run: Run, artifact: Artifact, resource: Resource, image_args: 
 
 def _root_part(run: Run, artifact: Artifact) -> int | None:
     """The device's own default, where the image has partitions at all (spec: job-format §5, seed form)."""
+    from executor.actions.image.identify import Kind, identify
+
     number = run.context.device.root_part
     if number is None or artifact.compression or identify(artifact.path).kind is not Kind.PARTITIONED:
         return None

@@ -15,8 +15,6 @@ from executor.actions.deviceenv import DeployDeviceEnv
 from executor.actions.download import DownloadRetry
 from executor.actions.drives import Use, check_disk, split, unknown_labels, use_of
 from executor.actions.guest import ApplyOverlayGuest, guest_parameters
-from executor.actions.image.copy import overlay, private_copy
-from executor.actions.image.identify import Kind, identify
 from executor.actions.overlay import LavaOverlay
 from executor.errors import JobError
 from executor.model.job import DeployParameters, Resource
@@ -144,6 +142,9 @@ def own(run: Run, artifact: Artifact, use: Use) -> None:
     Every attempt to boot gets the same one: what a failed attempt or the run before has written stays, as it
     does on a board.
     """
+    from executor.actions.image.copy import overlay, private_copy
+    from executor.actions.image.identify import Kind, identify
+
     target = run.context.work / f"{artifact.safe_label}-{run.action.level}"
     if use is Use.DISK:
         kind = "qcow2" if identify(artifact.path).kind is Kind.QCOW2 else "raw"
