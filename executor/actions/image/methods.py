@@ -21,6 +21,7 @@ from executor.errors import JobError
 Opener = Callable[[io.RawIOBase], IO[bytes]]
 
 _MEMORY = 1 << 30  # bytes that a decompressor may use: a larger dictionary is nobody's honest image
+_ZSTD_PIECE = 512  # bytes given to the module at a time: 4 of them can stand for 128 KiB in memory
 _THREADS = min(4, len(os.sched_getaffinity(0)))
 
 # What the modules raise for bad data. OSError is among them because gzip and bz2 use it.
@@ -68,26 +69,29 @@ class _Zstd(io.RawIOBase):
         self._file = file
         self._frame = self._new()
         self._begun = False
-        self._ready = b""
+        self._packed = memoryview(b"")
+        self._ready = memoryview(b"")
 
     def readable(self) -> bool:
         return True
 
     def read(self, size: int = -1, /) -> bytes:
         while not self._ready:
-            packed = self._frame.unused_data if self._frame.eof else b""
             if self._frame.eof:
                 self._frame, self._begun = self._new(), False
-            packed = packed or self._file.read(1 << 14) or b""
-            if not packed:
+            if not self._packed:
+                self._packed = memoryview(self._file.read(1 << 14) or b"")
+            if not self._packed:
                 if self._begun:
                     raise EOFError("the last frame is cut off")
                 return b""
             self._begun = True
-            self._ready = self._frame.decompress(packed)
+            piece = self._packed[:_ZSTD_PIECE]
+            self._ready = memoryview(self._frame.decompress(piece))
+            self._packed = self._packed[len(piece) - len(self._frame.unused_data) :]
         size = size if size > 0 else len(self._ready)
         data, self._ready = self._ready[:size], self._ready[size:]
-        return data
+        return bytes(data)
 
     @staticmethod
     def _new() -> zstandard.ZstdDecompressionObj:
