@@ -16,7 +16,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from executor.testshell.ledger import Ledger
+from executor.testshell.ledger import NEIGHBOURS, Ledger
 from executor.testshell.runs import DefinitionRun
 
 MAX_PENDING = 1000
@@ -88,7 +88,14 @@ class Doubt:
         if not self.pending:
             return []
         whole = self._ledger.whole
-        return self._release([p for p in self.pending if p.before and whole(p.after, p.before)])
+        proven = [p for p in self.pending if p.before and whole(p.after, p.before)]
+        return self._release(proven) and [p for p in proven if not self._is_remains(p)]
+
+    def _is_remains(self, plain: Plain) -> bool:
+        """Is it what noise left of a repetition of one of the last checked signals?"""
+        if plain.exact:
+            return False
+        return any(_remains_of(plain.text, text) for text in list(self._seen)[-NEIGHBOURS:])
 
     def rest(self, kept: Iterable[tuple[int, str]]) -> list[Plain]:
         """At the end: those of which nobody can say what they are. `kept`: (number, text) of the signals that

@@ -61,6 +61,7 @@ class _Run(msgspec.Struct):
 
     placed: PlacedDefinition
     seen: set[str] = msgspec.field(default_factory=set)
+    settled: bool = False
     started: float | None = None  # on `clock`
     recorded: bool = False  # its record in suite `lava` is written
 
@@ -98,6 +99,12 @@ class Bookkeeper:
         """The definition that has begun and not ended, for messages; "" when there is none."""
         return next((name for name, r in self._runs.items() if r.started is not None and not r.recorded), "")
 
+    def finish(self) -> None:
+        """The end of the block, also of one that an error ended: whatever has begun gets its record."""
+        for name, run in self._runs.items():
+            if not run.settled:
+                self._settle(name, run, FAIL, accounted=False)
+
     # -- definitions -------------------------------------------------------------------------------------
 
     def _run_started(self, event: events.RunStarted) -> None:
@@ -110,20 +117,23 @@ class Bookkeeper:
 
     def _run_ended(self, event: events.RunEnded) -> None:
         run = self._runs.get(event.definition)
-        if run is not None and not run.recorded:
+        if run is not None and not run.recorded and not self._broken:
             self._record_run(event.definition, run, PASS, uuid=event.uuid)
             self._note("debug", f"definition {event.definition} ended")
 
     def _run_settled(self, event: events.RunSettled) -> None:
         run = self._runs.get(event.definition)
-        if run is None:
-            return
+        if run is not None:
+            outcome = FAIL if self._broken or event.outcome == PASS else event.outcome
+            self._settle(event.definition, run, outcome, event.accounted)
+
+    def _settle(self, name: str, run: _Run, outcome: str, accounted: bool) -> None:
+        run.settled = True
         for case in run.placed.expected_cases:
             if case not in run.seen:
-                self._missing(event.definition, run, case, event.accounted)
+                self._missing(name, run, case, accounted)
         if run.started is not None and not run.recorded:
-            outcome = FAIL if self._broken or event.outcome == PASS else event.outcome
-            self._record_run(event.definition, run, outcome)
+            self._record_run(name, run, outcome)
 
     def _missing(self, name: str, run: _Run, case: str, accounted: bool) -> None:
         run.seen.add(case)

@@ -109,12 +109,14 @@ class TestShell(Action):
         console.send_line(f"{namespace.results_dir}/bin/lava-test-runner {directory} {listener.word}")
         try:
             self._listen(run, listener)
+            console.expect_forced(prompts, run.operation.sooner(run.deadline), limit=_PROMPT_LIMIT)
+            if not listener.stream.complete:
+                self._read_back(run, listener, directory)
         except LavaExecError as error:
             listener.take(listener.stream.give_up(error.message))
             raise
-        console.expect_forced(prompts, run.operation.sooner(run.deadline), limit=_PROMPT_LIMIT)
-        if not listener.stream.complete:
-            self._read_back(run, listener, directory)
+        finally:
+            listener.book.finish()
         if listener.book.attached:
             fetch_attachments(run, directory)
         if listener.book.failure is not None:

@@ -562,3 +562,13 @@ def test_fixups_hold_for_signals_too() -> None:
     reader = patterned("", {"BROKEN": "fail", "good": "PASS"})
     found = reader.feed(PLAIN.format("a", "BROKEN") + PLAIN.format("b", "good"))
     assert [r[3] for r in results(found)] == ["fail", "pass"]
+
+
+def test_what_noise_left_of_a_repetition_is_no_result() -> None:
+    writer = SignalWriter()
+    start, case = writer.start(0, "0_smoke"), writer.case("disk", "fail")
+    remains = case[: case.index(" #")].replace("disk", "dsk") + NOISE
+    reader = stream()
+    found = reader.feed(start + case + remains + writer.end() + writer.exit())
+    assert results(found) == [("0_smoke", "", "disk", "fail")]
+    assert reader.complete
