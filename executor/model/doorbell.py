@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What runner and agent say to each other over /run/lava-exec/agent.sock: one JSON object a line.
 
-The journal file is the truth; this socket only wakes the reader and carries questions (design §2, §9). Each question
-has an id and its answer is remembered, so asking again after a reconnect acts once.
+The journal file is the truth; this socket only wakes the reader and carries questions (design §2, §9). Each
+question has an id and its answer is remembered, so asking again after a reconnect acts once.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Fetched(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Ask(msgspec.Struct, tag="ask", frozen=True, omit_defaults=True):
-    """A question. `what` names it, `args` is that question's struct as builtins; `seconds` is the runner's deadline."""
+    """A question. `what` names it, `args` is its struct as builtins; `seconds` is the runner's deadline."""
 
     id: str
     what: str  # fetch
@@ -73,7 +73,7 @@ class Answer(msgspec.Struct, tag="answer", frozen=True, omit_defaults=True):
 
 Message = Bell | Ask | Progress | Answer
 _encoder = msgspec.json.Encoder()
-_decoder = msgspec.json.Decoder(Message)
+_decoder: msgspec.json.Decoder[Message] = msgspec.json.Decoder(Message)
 
 
 def encode(message: Message) -> bytes:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a job's container is made of, as plain data that is stored with the job (design §3, §9).
 
-Actions declare `Needs`; the union over the plan, the device and the `HostFacts` give one `LaunchSpec`. Host paths in
-a spec are symbolic (`{job}/out`, `{cache}`), so that `reproduce` can place them elsewhere.
+Actions declare `Needs`; the union over the plan, the device and the `HostFacts` give one `LaunchSpec`. Host
+paths in a spec are symbolic (`{job}/out`, `{cache}`), so that `reproduce` can place them elsewhere.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ UID = 10777  # the fixed non-root user of job containers
 class Needs(msgspec.Struct, frozen=True):
     """What an action must have in its container; a plan's needs are the union of its actions'.
 
-    `mounts`: names out of cache, work, tftp, nfs, tools. `devices`: kinds out of kvm, tun, fuse, serial, usb, block
-    (a fixed table maps a kind to majors). `network`: none, bridge or host. `tools`: program names that must be in the
-    image. `memory`: MiB beyond the runner's own.
+    `mounts`: names out of cache, work, tftp, nfs, tools. `devices`: kinds out of kvm, tun, fuse, serial, usb,
+    block (a fixed table maps a kind to majors). `network`: none, bridge or host. `tools`: program names that
+    must be in the image. `memory`: MiB beyond the runner's own.
     """
 
     image: str = "dispatcher"  # dispatcher or qemu
@@ -63,7 +63,7 @@ class HostFacts(msgspec.Struct, omit_defaults=True):
 
 
 class Mount(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A bind mount or tmpfs. `source` is symbolic and starts with one of {job}, {cache}, {secrets}, {host}."""
+    """A bind mount or tmpfs. `source` is symbolic, starting with {job}, {cache}, {secrets} or {host}."""
 
     target: str
     source: str = ""

@@ -13,7 +13,8 @@ Path = tuple[str | int, ...]  # ("actions", 0, "deploy", "images", "rootfs", "ur
 class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
     """One fault in a job, device or definition file.
 
-    `error_type` is the class by who must act: Job, Configuration, Infrastructure, Test (spec: job-format §12).
+    `error_type` is the class by who must act: Job, Configuration, Infrastructure, Test (spec: job-format
+    §12).
     `line` and `column` count from 1; 0 means unknown. `severity` is "error" or "warning".
     """
 

@@ -16,7 +16,7 @@ _PREFIX = "file:"
 
 
 def absolute_urls(text: str, base: Path) -> str:
-    """The job's text with each relative `file:` URL replaced by an absolute one; all else stays byte for byte.
+    """The job's text with each relative `file:` URL made absolute; all else stays byte for byte.
 
     `base` is the directory of the job file. Text that is no YAML comes back as it is: the parser tells what
     is wrong.

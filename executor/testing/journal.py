@@ -24,7 +24,9 @@ class MemoryJournal:
             msg = msgspec.to_builtins(msg)
         seq = len(self.records)
         action, number = self.current
-        self.records.append(Record(seq, "2030-01-01T00:00:00.000000+00:00", level, msg, namespace, action, number))
+        self.records.append(
+            Record(seq, "2030-01-01T00:00:00.000000+00:00", level, msg, namespace, action, number)
+        )
         return seq
 
     def lines(self, level: str, texts: Sequence[str], namespace: str = "") -> int:
