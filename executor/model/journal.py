@@ -25,8 +25,8 @@ LOG_LEVELS = frozenset({DEBUG, INFO, WARNING, ERROR, EXCEPTION, TARGET, INPUT, F
 class Record(msgspec.Struct, omit_defaults=True):
     """One line of a journal.
 
-    `seq` counts from 0 without a gap; `dt` is UTC ISO 8601 with microseconds; `msg` is text for log levels and
-    a map for `results` and the levels of our own. `act`/`lvl_no` name the action that wrote it.
+    `seq` counts from 0 without a gap; `dt` is UTC ISO 8601 with microseconds; `msg` is text for log levels
+    and a map for `results` and the levels of our own. `act` and `level` name the action that wrote it.
     """
 
     seq: int
