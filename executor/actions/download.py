@@ -14,13 +14,14 @@ from urllib.parse import urlsplit
 
 from executor.actions.guest import AppendOverlays
 from executor.actions.image.magic import HEAD, looks_like
-from executor.errors import InfrastructureError, JobError
+from executor.errors import InfrastructureError
 from executor.model.doorbell import Fetch, Fetched
 from executor.model.job import Resource
 from executor.model.launch import Needs
 from executor.model.problem import Problem
 from executor.pipeline.action import Action, RetryAction
 from executor.pipeline.context import Artifact
+from executor.pipeline.planner import PlanError
 
 if TYPE_CHECKING:
     from executor.model.device import Device
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 # Kept compressed on purpose: a boot loader or kernel unpacks them (spec: job-format §4).
 KEPT_COMPRESSED = frozenset({"ramdisk"})
+Place = tuple[str | int, ...]
 _PLACEHOLDER = re.compile(r"\{([A-Za-z0-9_]+)\}")
 
 
@@ -40,25 +42,28 @@ class DownloadRetry(RetryAction):
     summary = "download an artefact"
     description = "download an artefact into the cache, with retry"
 
-    def __init__(self, key: str, resource: Resource) -> None:
+    def __init__(self, key: str, resource: Resource, place: Place = ()) -> None:
         self.key = key
         self.resource = resource
+        self.place = place or (key,)  # in the block, for messages
 
     @property
     def label(self) -> str:
         return self.key
 
     def plan(self, site: Site) -> Iterable[Action]:
+        here = (*(site.block.path if site.block else ()), *self.place)
         url = expand(self.resource.url, site.device)
         kind = _SCHEMES.get(scheme_of(url))
         if kind is None:
-            known = ", ".join(sorted(_SCHEMES))
-            raise JobError(f"{self.key}: no way to download {url!r}", f"URL schemes that work: {known}")
-        yield kind(self.key, self.resource, url)
+            known = f"URL schemes that work: {', '.join(sorted(_SCHEMES))}"
+            raise PlanError(f"{self.key}: no way to download {url!r}", (*here, "url"), known)
+        yield kind(self.key, self.resource, url, self.place)
         others = sorted(name for name in self.resource.overlays if name != "lava")
         if others:
-            raise JobError(
-                f"{self.key}: overlays from URLs cannot be used: {', '.join(others)}",
+            raise PlanError(
+                f"{self.key}: overlays from URLs cannot be used",
+                (*here, "overlays", others[0]),
                 "only `lava: true` can, for the overlay with the tests",
             )
         if self.resource.overlays.get("lava") and any(test.stage >= 0 for test in site.tests):
@@ -73,8 +78,8 @@ class Download(Action):
 
     timeout_error = InfrastructureError
 
-    def __init__(self, key: str, resource: Resource, url: str) -> None:
-        self.key, self.resource, self.url = key, resource, url
+    def __init__(self, key: str, resource: Resource, url: str, place: Place = ()) -> None:
+        self.key, self.resource, self.url, self.place = key, resource, url, place or (key,)
 
     @property
     def label(self) -> str:
@@ -85,11 +90,9 @@ class Download(Action):
 
     def validate(self, world: World) -> Iterable[Problem]:
         if self.url.endswith("/"):
-            yield self.problem(f"{self.key}: URL {self.url!r} names a directory, not a file")
-            return
-        reason = world.url(self.url, dict(self.resource.headers))
-        if reason:
-            yield self.problem(f"{self.key}: {reason}")
+            yield self.problem(f"URL {self.url!r} names a directory, not a file", *self.place, "url")
+        elif reason := world.url(self.url, dict(self.resource.headers)):
+            yield self.problem(f"{self.key}: {reason}", *self.place, "url")
 
     def run(self, run: Run) -> None:
         replaced = run.context.worker.replace.get(self.key)
@@ -194,7 +197,7 @@ class FileDownload(Download):
         parts = urlsplit(self.url)
         if parts.netloc not in ("", "localhost") or not parts.path.startswith("/"):
             hint = "write file:///path/to/file; file:path, relative to the job's file, works at submission"
-            yield self.problem(f"{self.key}: {self.url!r} is no absolute file URL", hint=hint)
+            yield self.problem(f"{self.url!r} is no absolute file URL", *self.place, "url", hint=hint)
             return
         yield from super().validate(world)
 

@@ -78,14 +78,21 @@ class LoginAction(Action):
         if not given.prompts:
             text = "no prompts: the device's own and the usual ones are waited for"
             yield self.problem(text, severity="warning", hint="name them, such as prompts: ['root@debian:']")
-        hint = "these are regular expressions; escape the characters ( ) [ ] * + ? ."
-        login = [auto.login_prompt, auto.password_prompt] if auto is not None else []
-        for message in check_patterns(p for p in [*given.prompts, *login, given.failure_message] if p):
-            yield self.problem(message, hint=hint)
-        for prompt in given.prompts:
+        places: list[tuple[str | None, tuple[str | int, ...]]] = [
+            *((prompt, ("prompts", number)) for number, prompt in enumerate(given.prompts)),
+            (auto.login_prompt if auto else None, ("auto_login", "login_prompt")),
+            (auto.password_prompt if auto else None, ("auto_login", "password_prompt")),
+            (given.failure_message, ("failure_message",)),
+        ]
+        for pattern, place in places:
+            for message in check_patterns([pattern] if pattern else []):
+                hint = "this is a regular expression; escape the characters ( ) [ ] * + ? ."
+                yield self.problem(message, *place, hint=hint)
+        for number, prompt in enumerate(given.prompts):
             if _STATUS_TEXT.fullmatch(prompt):
                 text = f"the prompt {prompt!r} may be found in what the system prints while it starts"
-                yield self.problem(text, severity="warning", hint="give more of it, such as its end '# '")
+                hint = "give more of it, such as its end '# '"
+                yield self.problem(text, "prompts", number, severity="warning", hint=hint)
 
     def run(self, run: Run) -> None:
         namespace, console = run.namespace, run.console

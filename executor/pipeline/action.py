@@ -99,13 +99,13 @@ class Action:
             yield from child.walk()
 
     def problem(
-        self, message: str, *, hint: str = "", error_type: str = "Job", severity: str = "error"
+        self, message: str, *at: str | int, hint: str = "", error_type: str = "Job", severity: str = "error"
     ) -> Problem:
-        """A Problem that points at this action and its block."""
+        """A Problem that points at this action and its block; `at` leads on to a key in the block."""
         return Problem(
             message,
             error_type=error_type,
-            path=self.block.path if self.block else (),
+            path=(*self.block.path, *at) if self.block else (),
             action=f"{self.level} {self.name}",
             hint=hint,
             severity=severity,

@@ -48,6 +48,7 @@ class Checked:
     problems: list[Problem] = field(default_factory=list)  # in document order, each once
     device: Device | None = None
     device_data: dict[str, Any] = field(default_factory=dict)  # the device as a plain map
+    device_at_fault: bool = False  # the device file was found bad before anything was planned
     planned: Plan | None = None
     sources: dict[str, str] = field(default_factory=dict)  # text of each file, by its name in the problems
 
@@ -115,7 +116,7 @@ def check_job(
         found = list(done.planned.problems)
         if not done.planned.errors:
             found += validate(done.planned, world)
-        done.problems += [parsed.locate(p) for p in found if not _is_consequence(p, parsed)]
+        done.problems += [parsed.locate(p) for p in found if not _is_consequence(p, done)]
     done.problems = _in_order(done.problems, filename)
     return done
 
@@ -124,6 +125,7 @@ def _read_device(done: Checked, device: str | Mapping[str, Any], filename: str) 
     found = parse_device(device, filename)
     done.device = found.device
     done.problems += found.problems
+    done.device_at_fault = bool(found.errors)
     if isinstance(device, str):
         done.sources[filename] = device
         data = found.document.data if found.document is not None else None
@@ -132,13 +134,19 @@ def _read_device(done: Checked, device: str | Mapping[str, Any], filename: str) 
         done.device_data = dict(device)
 
 
-def _is_consequence(problem: Problem, parsed: ParsedJob) -> bool:
-    """Does a block lack something only because it was taken out as bad, which has been said already?"""
-    path = problem.path
-    blocks = parsed.job.blocks if parsed.job is not None else []
-    if problem.error_type != "Job" or not any(block.path == path for block in blocks):
-        return False
-    return any(error.path[: len(path)] == path for error in parsed.errors)
+def _is_consequence(problem: Problem, done: Checked) -> bool:
+    """Is something missing or odd only because of a fault that has been told already?
+
+    What was bad has been taken out of the job and the device before they were planned.
+    """
+    if problem.error_type == "Configuration":
+        return done.device_at_fault
+    path = done.parsed.locate(problem).path
+    errors = done.parsed.errors
+    blocks = done.job.blocks if done.job is not None else []
+    if any(block.path == path for block in blocks):
+        return any(error.path[: len(path)] == path for error in errors)
+    return any(error.path == path for error in errors)
 
 
 def _in_order(problems: list[Problem], job: str) -> list[Problem]:

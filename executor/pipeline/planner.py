@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from executor.pipeline.action import Action
 
 
+# Data of another shape than a method expected ends in one of these.
+_STUMBLES = (TypeError, ValueError, LookupError, AttributeError)
+
+
 class PlanError(JobError):
     """A JobError that knows its place in the job, which need not be the block that is being planned."""
 
@@ -142,7 +146,7 @@ class _Planner:
                 self._block(number, block, tests)
             except LavaExecError as error:
                 self._object(block, error)
-            except (TypeError, ValueError, LookupError, AttributeError) as error:
+            except _STUMBLES as error:
                 self._object(block, _stumbled(block, error))
         self._place(self.registry.finalize(), str(len(self.job.blocks) + 1), _Place("finalize"))
         self._unknown_timeouts()
@@ -187,7 +191,7 @@ class _Planner:
                 continue
             try:
                 chosen = self._select(Request(self.job, self.device, block, block.parameters))
-            except LavaExecError:
+            except (LavaExecError, *_STUMBLES):
                 continue  # reported when the block itself is planned
             needs_overlay = getattr(chosen, "needs_overlay", False)
             stage = stages.get(block.namespace, 0) if needs_overlay else -1

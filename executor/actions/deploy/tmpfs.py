@@ -89,7 +89,7 @@ class DeployImages(Action):
         if self.parameters.uefi is not None:
             yield DownloadRetry(FIRMWARE, self.parameters.uefi)
         for label, resource in images.items():
-            yield DownloadRetry(label, resource)
+            yield DownloadRetry(label, resource, ("images", label))
         if not tested or any(brings_overlay(resource) for resource in images.values()):
             return
         if not any(resource.overlay for resource in images.values()):
@@ -103,16 +103,16 @@ class DeployImages(Action):
         for label, resource in images.items():
             if resource.image_arg is None:
                 text = f"{label} has no image_arg, so it will not be on QEMU's command line"
-                yield self.problem(text, severity="warning")
+                yield self.problem(text, "images", label, severity="warning")
                 continue
             try:
                 split(resource.image_arg, images)
             except JobError as error:
-                yield self.problem(f"{label}: {error.message}", hint=error.hint)
+                yield self.problem(error.message, "images", label, "image_arg", hint=error.hint)
             for name in unknown_labels(resource.image_arg, images):
                 hint = f"the images are {', '.join(images)}"
-                text = f"{label}: image_arg names {{{name}}}, which is no image of this block"
-                yield self.problem(text, hint=hint, severity="warning")
+                text = f"image_arg names {{{name}}}, which is no image of this block"
+                yield self.problem(text, "images", label, "image_arg", hint=hint, severity="warning")
 
     def run(self, run: Run) -> None:
         run.namespace.deploy_anew()
