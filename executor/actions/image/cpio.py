@@ -29,7 +29,7 @@ _TRAILER = b"TRAILER!!!"
 _HEADER = 110
 _NAME_MAX = 4096
 _PIECE = 1 << 18
-_PACKED_PIECE = 1 << 14  # compressed bytes at once: a bomb's step is bounded by it
+_PACKED_PIECE = 1 << 12  # compressed bytes at once: a bomb's step is bounded by it
 _TYPES = {Form.FILE: stat.S_IFREG, Form.DIRECTORY: stat.S_IFDIR, Form.LINK: stat.S_IFLNK}
 
 

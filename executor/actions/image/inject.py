@@ -76,7 +76,7 @@ def inject(
         if compression:
             image = made = _unused(workdir, image.stem, "plain")
             decompress(original, image, compression, deadline=deadline, name=original.name)
-        found = identify(image, own=not shared)
+        found = identify(image, own=not shared and not compression)
         format_ = result = "qcow2" if found.kind is Kind.QCOW2 else "raw"
         _refuse(found.kind, original.name, found.detail)
         backing = None

@@ -81,11 +81,11 @@ class Decompressor:
     """A running decompressor; made by `running`."""
 
     def __init__(
-        self, process: subprocess.Popen[bytes], deadline: Deadline, finish_error: int, name: str, how: str
+        self, process: subprocess.Popen[bytes], deadline: Deadline, said: int, name: str, how: str
     ) -> None:
         self.process = process
         self._deadline = deadline
-        self._said = finish_error
+        self._said = said  # a file that holds its stderr
         self._name = name
         self._how = how
         self.feeder: _Feeder | None = None
