@@ -119,7 +119,7 @@ def repositories(
         )
         if not url:
             raise JobError(f"{where}: an entry of git-repos has no url")
-        destination = wanted or url.rstrip("/").rsplit("/", 1)[-1].removesuffix(".git")
+        destination = wanted or re.split("[/:]", url.rstrip("/"))[-1].removesuffix(".git")
         if destination in (".", "..", ".git") or not _PLAIN_NAME.match(destination) or destination[0] == "-":
             raise JobError(
                 f"{where}: git-repos destination {destination!r} is not a plain name",
