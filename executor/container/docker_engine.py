@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import os
+import socket
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -179,7 +180,7 @@ class DockerEngine:
                 raise NoSuchContainer(f"the engine does not know container {id[:12]}") from None
             text = str(error.explanation or error)[:500]
             raise EngineRefused(f"the container engine refused: {text}", _hint(text), status) from None
-        except (RequestException, DockerException) as error:
+        except (RequestException, DockerException, OSError) as error:
             # A body that does not come in time is a ConnectionError to requests.
             if isinstance(error, ReadTimeout) or "timed out" in str(error).lower():
                 raise EngineSlow(
@@ -189,14 +190,22 @@ class DockerEngine:
             raise self._gone(error) from None
 
     def _client(self) -> APIClient:
-        client: APIClient | None = getattr(self._local, "client", None)
-        if client is None:
+        held: _Held | None = getattr(self._local, "held", None)
+        if held is None:
             from docker.api.client import APIClient
             from docker.utils import kwargs_from_env
 
-            client = APIClient(version=API_VERSION, **kwargs_from_env(environment=self._environment))
-            self._local.client = client
-        return client
+            self._knock()
+            held = _Held(APIClient(version=API_VERSION, **kwargs_from_env(environment=self._environment)))
+            self._local.held = held
+        return held.client
+
+    def _knock(self) -> None:
+        """Raises OSError when nothing listens; the package would leave a socket open then."""
+        if self.address.startswith("unix://"):
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+                probe.settimeout(CALL_SECONDS)
+                probe.connect(self.address.removeprefix("unix://"))
 
     def _gone(self, error: Exception) -> LavaExecError:
         text = str(error)
@@ -211,6 +220,16 @@ class DockerEngine:
                 "Start it: systemctl start docker (or scripts/engine start), or set DOCKER_HOST.",
             )
         return EngineGone(f"the container engine at {self.address} failed: {text[:300]}")
+
+
+class _Held:
+    """A thread's client; its connections are closed when the thread has ended."""
+
+    def __init__(self, client: APIClient) -> None:
+        self.client = client
+
+    def __del__(self) -> None:
+        self.client.close()
 
 
 def _labels(given: Any) -> dict[str, str]:

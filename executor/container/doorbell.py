@@ -281,7 +281,7 @@ def _listen(run: Path, name: str, uid: int) -> socket.socket:
         os.chmod(name, 0o600, dir_fd=directory)
         if uid >= 0 and os.geteuid() == 0:
             os.chown(name, uid, -1, dir_fd=directory)
-        listener.listen(MAX_CONNECTIONS)
+        listener.listen(8 * MAX_CONNECTIONS)
         listener.setblocking(False)
     except BaseException:
         listener.close()
