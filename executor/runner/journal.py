@@ -92,10 +92,10 @@ class JournalWriter:
     def record(self, level: str, msg: Any, namespace: str = "") -> int:
         """Append one record; a text that is too long becomes several marked ones. Returns the first `seq`."""
         if isinstance(msg, msgspec.Struct):
-            msg = msgspec.to_builtins(msg, enc_hook=str, str_keys=True)
+            msg = _builtins(msg)
         with self._hold():
             with self._lock:
-                msg = self._masker.any(msg) if self._masker.active else msg
+                msg = self._masker.message(level, msg) if self._masker.active else msg
                 texts = _split(msg) if isinstance(msg, str) else [msg]
                 first = self._append(level, texts, namespace, split=len(texts) > 1)
             self._tell()
@@ -177,6 +177,13 @@ def _split(text: str) -> list[str]:
     if len(text) <= MAX_MESSAGE:
         return [text]
     return [text[i : i + MAX_MESSAGE] for i in range(0, len(text), MAX_MESSAGE)]
+
+
+def _builtins(struct: msgspec.Struct) -> Any:
+    try:
+        return msgspec.to_builtins(struct, enc_hook=str, str_keys=True)
+    except TypeError:  # maps of a job may have keys that JSON cannot have
+        return _plain_value(msgspec.structs.asdict(struct))
 
 
 def _plain(record: Record) -> Record:

@@ -127,6 +127,7 @@ class _Run:
     def _pipeline(self, planned: Plan) -> Outcome:
         job = planned.job
         os.environ.update(self.secrets)
+        os.environ.setdefault("TMPDIR", str(self.args.work))  # /tmp is small; QEMU's snapshots are not
         limit = job.timeouts.job or NO_LIMIT
         own = "" if job.timeouts.job else ", for the job sets none"
         self.writer.record(journal.INFO, f"job timeout {clock(limit)}{own}")

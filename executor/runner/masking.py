@@ -9,7 +9,17 @@ import shlex
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from executor.model import journal
+
 MASK = "[MASKED]"
+# Keys whose values are the program's own words: a job whose secret is `pass` must not lose its results.
+_ACTION = frozenset({"what", "name", "level", "section", "class", "result", "summary", "description"})
+_WORDS = {
+    journal.ACTION: _ACTION,
+    journal.PIPELINE: _ACTION,
+    journal.RESULTS: frozenset({"result", "level", "duration"}),
+    journal.END: frozenset({"health", "error_type", "who", "action", "level"}),
+}
 _LEAST_LINE = 6  # characters of one line of a secret that is masked by itself, such as one of a private key
 _LEAST_HALVES = 6  # characters of a secret that is looked for across two pieces of an unfinished line
 
@@ -63,12 +73,23 @@ class Masker:
             self._tails[channel] = last[1 - self._longest :]
         return out
 
-    def any(self, value: Any) -> Any:
-        """The same for everything inside maps and lists."""
+    def message(self, level: str, value: Any) -> Any:
+        """`msg` of a record: everything inside maps and lists, but for the words of the format itself."""
+        return self._any_value(value, _WORDS.get(level, frozenset()))
+
+    def _any_value(self, value: Any, kept: frozenset[str]) -> Any:
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, dict):
-            return {self.any(key): self.any(inner) for key, inner in value.items()}
+            return {
+                self.text(key) if isinstance(key, str) else key: self._under(key, inner, kept)
+                for key, inner in value.items()
+            }
         if isinstance(value, list | tuple):
-            return [self.any(inner) for inner in value]
+            return [self._any_value(inner, kept) for inner in value]
         return value
+
+    def _under(self, key: object, value: Any, kept: frozenset[str]) -> Any:
+        if key in kept and isinstance(value, str):
+            return value
+        return self._any_value(value, frozenset() if key == "extra" else kept)
