@@ -1,8 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """The test shell: what goes onto the device, and what reads its console (spec: test-shell).
 
-* device/: the helper scripts, POSIX sh
-* definition, placed, scripts, overlay, tree: from a test definition to the archive that the device unpacks
-* events, signals, checksum, stream, mend, ledger, kept: from console text to events, and back from the kept
-file * attachments: files that tests attach, read over the console * results: from events to `results` records
+Onto the device:
+
+* device/: the helper scripts, POSIX sh; generic ones and those of distributions
+* definition: a test definition as typed data; placed: with its place in the job
+* quoting, scripts: install.sh and run.sh
+* helpers, archive, overlay: the archive that the device unpacks
+
+From the console:
+
+* events: all that can happen; signals, checksum: how a signal looks
+* stream: `SignalStream`, text in and events out; scanner finds signals in text, interpret knows what they
+  mean, runs where results belong
+* ledger, doubt, mend, kept, remainder: which numbers arrived, whether a plain signal is believed, joining what
+  noise cut, reading back the device's file, and what becomes of the rest
+* attachments: files that tests attached
+* results: `Bookkeeper`, from events to `results` records
 """

@@ -74,7 +74,7 @@ def parse_definition(text: str, where: str) -> TestDefinition:
     found = [_told(document.locate(p), where) for p in problems if p.severity == "error"]
     if found:
         raise JobError(
-            "; ".join(found), "the format of test definitions is in docs/reference/test-definition.md"
+            "; ".join(found), "a definition needs metadata with format and name, and run with steps"
         )
     install = data.get("install") or {}
     parse = data.get("parse") or {}

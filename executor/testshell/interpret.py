@@ -7,7 +7,7 @@ Here nothing is doubted any more; whether a signal can be believed is decided be
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -15,7 +15,7 @@ import msgspec
 from executor.testshell import events
 from executor.testshell.events import Event
 from executor.testshell.runs import DefinitionRun, Move, StreamDefinition
-from executor.testshell.signals import Result, Trailer, pairs, result_of
+from executor.testshell.signals import Result, Trailer, parse_result, result_of
 
 MAX_PATTERN_LINE = 4096  # characters of a line that a parse pattern is tried on
 MAX_OPEN = 100
@@ -52,12 +52,14 @@ class Interpreter:
         self.known = bool(definitions)
         self.current: DefinitionRun | None = None
         self.held: list[Held] = []
-        self.open: dict[str, int] = {}  # cases that began and have no result -> line
+        self.number = 0  # the highest number of a signal that has come
+        self.open: dict[str, tuple[int, int]] = {}  # cases that began and have no result -> line, number
         self.begun = False  # has any definition begun?
         self._give = give
         self._nameless: DefinitionRun | None = None
 
-    def _emit(self, kind: Callable[..., Event], line: int | None = None, **fields: Any) -> None:
+    def emit(self, kind: Callable[..., Event], line: int | None = None, **fields: Any) -> None:
+        """Give away an event, of the present line unless another is given."""
         self._give(kind(line=self.line if line is None else line, restored=self.restored, **fields))
 
     # -- signals -----------------------------------------------------------------------------------------
@@ -68,9 +70,9 @@ class Interpreter:
         if match["runner"] == "INSTALL_FAIL":
             if run is not None and checked:
                 run.announced = True  # it will not begin any more
-            self._emit(events.InstallFailed, definition=run.name if run is not None and checked else "")
+            self.emit(events.InstallFailed, definition=run.name if run is not None and checked else "")
         elif match["api"]:
-            self._emit(
+            self.emit(
                 events.Multinode, api=match["api"].lower(), arguments=(match["arguments"] or "").strip()
             )
         elif match["name"]:
@@ -98,12 +100,12 @@ class Interpreter:
                 self._open(given)
             case "ATTACHED":
                 size, _, file = given.partition(" ")
-                self._emit(events.Attached, name=file, size=int(size) if size.isdecimal() else 0)
+                self.emit(events.Attached, name=file, size=int(size) if size.isdecimal() else 0)
             case _ if name in _SIMPLE:
                 kind, field = _SIMPLE[name]
-                self._emit(kind, None, **{field: given})
+                self.emit(kind, None, **{field: given})
             case _:
-                self._emit(events.Ignored, name=name, parameters=given)
+                self.emit(events.Ignored, name=name, parameters=given)
 
     # -- definitions -------------------------------------------------------------------------------------
 
@@ -122,7 +124,7 @@ class Interpreter:
     def _start(self, words: list[str], checked: Trailer | None) -> None:
         if len(words) < 2:
             if checked is None:
-                self._emit(events.Broken, error_type="Test", message="STARTRUN without name and uuid")
+                self.emit(events.Broken, error_type="Test", message="STARTRUN without name and uuid")
             return
         name, uuid = words[0], words[1]
         number = _RUN_NAME.match(name)
@@ -142,7 +144,7 @@ class Interpreter:
 
     def damaged_start(self, text: str) -> None:
         """A definition begins, but noise lies over its name: its number may still tell, else its end will."""
-        self._emit(events.Malformed, reason="the start of a definition was destroyed", text=text)
+        self.emit(events.Malformed, reason="the start of a definition was destroyed", text=text)
         number = re.match(r"(\d+)_", text)
         run = self.runs.get(int(number[1])) if number is not None else None
         if run is not None and not run.started:
@@ -157,7 +159,7 @@ class Interpreter:
             return
         run.started, run.announced = True, not inferred
         self.current, self.begun = run, True
-        self._emit(events.RunStarted, definition=run.name, uuid=run.uuid, inferred=inferred)
+        self.emit(events.RunStarted, definition=run.name, uuid=run.uuid, inferred=inferred)
 
     def _end(self, words: list[str], run: DefinitionRun | None, checked: Trailer | None) -> None:
         if checked is None:
@@ -166,14 +168,14 @@ class Interpreter:
             if nameless is not None and nameless is self.current and len(words) == 2:
                 run = self._name(nameless, run, words)
         if run is None or not run.started:
-            self._emit(events.Malformed, reason="the end of no definition that runs", text=" ".join(words))
+            self.emit(events.Malformed, reason="the end of no definition that runs", text=" ".join(words))
             return
         if run.ended:
             return
         run.ended = True
         if self.current is run:
             self.current = None
-        self._emit(events.RunEnded, definition=run.name, uuid=run.uuid)
+        self.emit(events.RunEnded, definition=run.name, uuid=run.uuid)
 
     def _name(self, nameless: DefinitionRun, known: DefinitionRun | None, words: list[str]) -> DefinitionRun:
         """The end of a definition tells what its destroyed start should have told."""
@@ -195,28 +197,17 @@ class Interpreter:
 
     def _open(self, case: str) -> None:
         if len(self.open) < MAX_OPEN:
-            self.open[case] = 0
-        self._emit(events.CaseStarted, case=case)
-
-    def parse_result(self, name: str, parameters: str, run: DefinitionRun | None) -> Result:
-        """The result in a TESTCASE or TESTREFERENCE signal. Raises ValueError."""
-        fixups = run.fixups if run is not None else {}
-        if name == "TESTCASE":
-            return result_of(pairs(parameters), fixups)
-        parts = parameters.split()
-        if len(parts) != 3:
-            raise ValueError(f"TESTREFERENCE has {len(parts)} parameters, not 3")
-        result = result_of({"test_case_id": parts[0], "result": parts[1]}, fixups)
-        return msgspec.structs.replace(result, reference=parts[2])
+            self.open[case] = (self.line, self.number)
+        self.emit(events.CaseStarted, case=case)
 
     def _result(self, name: str, parameters: str, run: DefinitionRun | None, checked: Trailer | None) -> None:
         try:
-            result = self.parse_result(name, parameters, run)
+            result = parse_result(name, parameters, run.fixups if run is not None else {})
         except ValueError as error:
             if name == "TESTREFERENCE" and checked is None:
-                self._emit(events.Broken, error_type="Test", message=str(error))
+                self.emit(events.Broken, error_type="Test", message=str(error))
             else:
-                self._emit(events.Malformed, reason=str(error), text=parameters)
+                self.emit(events.Malformed, reason=str(error), text=parameters)
             return
         if checked is not None:
             self.report(run, checked.context, result, checked.seq)
@@ -235,16 +226,16 @@ class Interpreter:
         self.open.pop(result.case, None)
         if run is None:
             if self.begun:
-                self._emit(events.Malformed, reason="a result while no definition ran", text=result.case)
+                self.emit(events.Malformed, reason="a result while no definition ran", text=result.case)
             else:
-                self._emit(events.CaseResult, run="", definition="", case=result.case, result=result.result)
+                self.emit(events.CaseResult, run="", definition="", case=result.case, result=result.result)
             return
         place = run.place if context is None else run.at(context)
         if place is None or not place.suite:
             self.held.append(Held(run, context, result, seq, self.line if line is None else line))
             return
         run.cut_cases.pop(result.case, None)
-        self._emit(
+        self.emit(
             events.CaseResult,
             line,
             run=run.name,
@@ -277,7 +268,7 @@ class Interpreter:
             try:
                 result = result_of({**groups, "test_case_id": case.replace("/", "_")}, run.fixups)
             except ValueError as error:
-                self._emit(events.Malformed, reason=str(error), text=match.group())
+                self.emit(events.Malformed, reason=str(error), text=match.group())
                 continue
             self.report(run, None, result)
 
@@ -286,10 +277,10 @@ class Interpreter:
     def _set(self, words: list[str], run: DefinitionRun | None, checked: Trailer | None) -> None:
         action = words[0].upper() if words else ""
         if action == "START" and len(words) < 2:
-            self._emit(events.Broken, error_type="Job", message="lava-test-set start without a name")
+            self.emit(events.Broken, error_type="Job", message="lava-test-set start without a name")
             return
         if action not in ("START", "STOP"):
-            self._emit(
+            self.emit(
                 events.Malformed, reason="a test set is neither started nor stopped", text=" ".join(words)
             )
             return
@@ -298,34 +289,17 @@ class Interpreter:
         kind, name = ("start", words[1]) if action == "START" else ("stop", "")
         self._move(run, kind, name, checked)
         if kind == "start":
-            self._emit(events.SetStarted, definition=run.name, name=name)
+            self.emit(events.SetStarted, definition=run.name, name=name)
         else:
-            self._emit(events.SetStopped, definition=run.name)
+            self.emit(events.SetStopped, definition=run.name)
 
     def _suite(self, name: str, run: DefinitionRun | None, checked: Trailer | None) -> None:
         if run is not None and name:
             self._move(run, "suite", run.suite_name(name), checked)
-            self._emit(events.SuiteRenamed, definition=run.name, name=run.suite_name(name))
+            self.emit(events.SuiteRenamed, definition=run.name, name=run.suite_name(name))
 
     def _move(self, run: DefinitionRun, kind: str, name: str, checked: Trailer | None) -> None:
         if checked is not None and checked.seq:
             run.moved(checked.seq, Move(checked.context, kind, name))
         else:
             run.moved_plainly(kind, name)
-
-    # -- what may come next ------------------------------------------------------------------------------
-
-    def expected(self) -> Iterator[str]:
-        """Signals whose text can be told before they come."""
-        yield "<LAVA_TEST_RUNNER EXIT>"
-        run = self.current
-        if run is not None:
-            yield f"<LAVA_SIGNAL_ENDRUN {run.name} {run.uuid}>"
-            yield "<LAVA_SIGNAL_TESTSET STOP>"
-            for case in list(self.open)[-3:]:
-                for result in ("pass", "fail"):
-                    yield f"<LAVA_SIGNAL_TESTCASE TEST_CASE_ID={case} RESULT={result}>"
-        waiting = next((r for r in self.runs.values() if not r.started and r.uuid), None)
-        if waiting is not None:
-            yield f"<LAVA_SIGNAL_STARTRUN {waiting.name} {waiting.uuid}>"
-            yield "<LAVA_TEST_RUNNER INSTALL_FAIL>"

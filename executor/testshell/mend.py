@@ -11,11 +11,28 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 
+from executor.testshell.interpret import Interpreter
 from executor.testshell.signals import BEGIN, TOKEN, Trailer
 
 MAX_PIECE = 400  # characters of a piece that are looked at
 MAX_CANDIDATES = 1000  # for one trailer
 MAX_IN_ALL = 1_000_000  # in the life of a stream: bounds the time that a wild console can cost
+
+
+def expected_signals(does: Interpreter) -> Iterator[str]:
+    """Signals whose text can be told before they come."""
+    yield "<LAVA_TEST_RUNNER EXIT>"
+    run = does.current
+    if run is not None:
+        yield f"<LAVA_SIGNAL_ENDRUN {run.name} {run.uuid}>"
+        yield "<LAVA_SIGNAL_TESTSET STOP>"
+        for case in list(does.open)[-3:]:
+            for result in ("pass", "fail"):
+                yield f"<LAVA_SIGNAL_TESTCASE TEST_CASE_ID={case} RESULT={result}>"
+    waiting = next((r for r in does.runs.values() if not r.started and r.uuid), None)
+    if waiting is not None:
+        yield f"<LAVA_SIGNAL_STARTRUN {waiting.name} {waiting.uuid}>"
+        yield "<LAVA_TEST_RUNNER INSTALL_FAIL>"
 
 
 class Mender:

@@ -112,6 +112,17 @@ def result_of(given: Mapping[str, str | None], fixups: Mapping[str, str]) -> Res
     return Result(case, verdict, number(measurement), given.get("units") or "")
 
 
+def parse_result(name: str, parameters: str, fixups: Mapping[str, str]) -> Result:
+    """The result in a TESTCASE or TESTREFERENCE signal. Raises ValueError saying what is wrong."""
+    if name == "TESTCASE":
+        return result_of(pairs(parameters), fixups)
+    parts = parameters.split()
+    if len(parts) != 3:
+        raise ValueError(f"TESTREFERENCE has {len(parts)} parameters, not 3")
+    result = result_of({"test_case_id": parts[0], "result": parts[1]}, fixups)
+    return msgspec.structs.replace(result, reference=parts[2])
+
+
 def fix(raw: str, fixups: Mapping[str, str]) -> str:
     """The definition's fix-up first, then the common one; so `fixupdict: {ok: PASS}` means pass."""
     word = fixups.get(raw, raw)

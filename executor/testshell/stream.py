@@ -19,16 +19,16 @@ from collections.abc import Callable, Sequence
 
 from executor.testshell import events
 from executor.testshell.doubt import Doubt, Plain
-from executor.testshell.events import UNKNOWN, Event
+from executor.testshell.events import Event
 from executor.testshell.interpret import Interpreter
 from executor.testshell.kept import parse_kept
 from executor.testshell.ledger import Ledger
-from executor.testshell.mend import Mender
-from executor.testshell.runs import DefinitionRun, StreamDefinition
+from executor.testshell.mend import Mender, expected_signals
+from executor.testshell.remainder import Remainder
+from executor.testshell.runs import StreamDefinition
 from executor.testshell.scanner import Scanner
-from executor.testshell.signals import TOKEN, Trailer, case_of_fragment
+from executor.testshell.signals import TOKEN, Trailer, parse_result
 
-MAX_LOST = 100  # lost signals that get a result of their own; the rest shares one
 _RESULTS = ("TESTCASE", "TESTREFERENCE")
 _MARKS = ("STARTTC", "ENDTC", "START_METADATA_CAPTURE", "END_METADATA_CAPTURE")
 _MOVES = ("TESTSET", "TESTSUITE")
@@ -65,7 +65,7 @@ class SignalStream:
         self._tail_known = False  # is the number of the last signal known?
         self._latest = -1  # definition of the last numbered signal
         self._unnumbered: dict[str, None] = {}
-        self._cut: list[tuple[int, str]] = []  # (highest number then, case) of cut TESTCASE signals
+        self._remainder = Remainder(self._does, self._ledger, self._doubt)
         self._kept: list[tuple[int, str]] = []
 
     def _give(self, event: Event) -> None:
@@ -157,13 +157,13 @@ class SignalStream:
         self._does.line = line
         self._trailers += 1
         self._mender.note(match.group())
-        self._remember_cut(match.group(), self._ledger.top)
+        self._remainder.remember(match.group(), self._ledger.top)
         self._malformed("the checksum was cut off", match.group())
 
     def fragment(self, text: str, line: int) -> None:
         self._does.line = line
         run = self._does.current
-        case = self._remember_cut(text, self._ledger.top)
+        case = self._remainder.remember(text, self._ledger.top)
         if run is not None and case:
             run.cut_cases[case] = line
         if text.startswith("<LAVA_SIGNAL_STARTRUN ") and not self._trusts_numbers:
@@ -227,24 +227,16 @@ class SignalStream:
         self._trailers += 1
         if found.seq and self._ledger.has(found.seq):
             return  # a repetition
-        signal = self._mender.mend(before, found, self._does.expected())
+        signal = self._mender.mend(before, found, expected_signals(self._does))
         match = TOKEN.fullmatch(signal) if signal else None
         if match is not None:
             self._checked(match, found)
             return
         self._malformed("the checksum is not that of the signal", before + found.body)
-        self._remember_cut(before, found.seq - 1 if found.seq else self._ledger.top)
+        self._remainder.remember(before, found.seq - 1 if found.seq else self._ledger.top)
 
     def _malformed(self, reason: str, text: str) -> None:
-        self._events.append(events.Malformed(line=self._does.line, reason=reason, text=text))
-
-    def _remember_cut(self, text: str, top: int) -> str:
-        """The case that a damaged signal was about, to name what is missing after number `top`."""
-        case = case_of_fragment(text)
-        if case:
-            self._cut.append((top, case))
-            del self._cut[:-MAX_LOST]
-        return case
+        self._does.emit(events.Malformed, reason=reason, text=text)
 
     def _plain(self, match: re.Match[str], exact: bool) -> None:
         """A signal without trailer."""
@@ -253,6 +245,7 @@ class SignalStream:
             self._exit(numbered=False)
             return
         if not self._trusts_numbers or name in _MARKS:
+            self._does.number = self._ledger.top
             self._does.act(match, None)
             return
         self._mender.note(text)
@@ -263,13 +256,14 @@ class SignalStream:
                 self._doubt.believe(text)
                 self._does.act(match, None)
             return
+        run = self._does.current
         if name in _RESULTS:
             try:
-                self._does.parse_result(name, match["parameters"].strip(), self._does.current)
+                parse_result(name, match["parameters"].strip(), {} if run is None else run.fixups)
             except ValueError as error:
                 self._malformed(str(error), text)
                 return
-        plain = Plain(match, self._does.current, self._does.line, exact, self._ledger.top)
+        plain = Plain(match, run, self._does.line, exact, self._ledger.top)
         for believed in self._doubt.add(plain):
             self._believe(believed)
 
@@ -305,99 +299,17 @@ class SignalStream:
         complete = self.complete
         if complete:
             self._settle("")
-        self._events.append(events.Exit(line=self._does.line, complete=complete))
+        self._does.emit(events.Exit, complete=complete)
 
     def _settle(self, reason: str) -> None:
-        """Say of each definition how it ended, and of each open question that nobody can answer it."""
-        whole = self.exited and self._tail_known and not self._ledger.missing
+        """Nothing more will come."""
         if not self._trailers:
             for plain in self._doubt.all():
                 self._believe(plain)
-        for plain in self._doubt.rest(self._kept):
-            self._unbelieved(plain)
-        held, self._does.held = self._does.held, []
-        for one in held:
-            self._unknown(one.run, one.result.case, f"its test set or suite is not known: {reason}", one.line)
-        broken_off = self._does.current if not self.exited else None
-        if broken_off is not None and self._trailers:
-            for case, line in self._does.open.items():
-                self._unknown(broken_off, case, f"it had begun, and no result came: {reason}", line)
-        owners = self._lost(reason)
-        for run in self._does.runs.values():
-            if run.settled:
-                continue
-            run.settled = True
-            if not self._trailers:
-                for case, line in run.cut_cases.items():
-                    self._unknown(run, case, "its signal was cut", line)
-            accounted = whole if self._trailers else not run.hurt and self.exited
-            self._events.append(
-                events.RunSettled(
-                    restored=self._does.restored,
-                    definition=run.name,
-                    accounted=accounted,
-                    outcome=self._outcome(run, run.index in owners or not self._tail_known),
-                )
-            )
-        self._ledger.missing.clear()
-
-    def _unbelieved(self, plain: Plain) -> None:
-        """A plain signal that may be the rest of a lost one: then it tells the lost one's name."""
-        case = case_of_fragment(plain.text)
-        if not case:
-            return
-        end = plain.before or self._ledger.top + 1
-        told = {top for top, _ in self._cut}
-        for number in range(plain.after + 1, end):
-            if number in self._ledger.missing and number - 1 not in told:
-                self._remember_cut(plain.text, number - 1)
-                return
-        self._unknown(plain.run, case, "its signal came without its checksum", plain.line)
-
-    def _outcome(self, run: DefinitionRun, in_doubt: bool) -> str:
-        if run.ended:
-            return events.PASS
-        if not run.started:
-            return ""
-        return UNKNOWN if self.exited and self._trailers and in_doubt else events.FAIL
-
-    def _lost(self, reason: str) -> set[int]:
-        """A result for each signal that is known to be missing; the definitions to which they belong."""
-        runs = self._does.runs
-        spare = {
-            index: 1 for index, run in runs.items() if run.started and not run.announced
-        }  # lost STARTRUNs
-        owners = set()
-        told = 0
-        for number, owner in sorted(self._ledger.missing.items()):
-            owners.add(owner)
-            if spare.get(owner):
-                spare[owner] -= 1
-                continue
-            told += 1
-            if told > MAX_LOST:
-                continue
-            run = runs.get(owner)
-            case = next((case for top, case in self._cut if top == number - 1), "")
-            self._unknown(run, case or f"lost-signal-{number}", f"signal {number} was lost: {reason}", -1)
-        if told > MAX_LOST:
-            self._unknown(None, "lost-signals", f"{told - MAX_LOST} more signals were lost: {reason}", -1)
-        return owners
-
-    def _unknown(self, run: DefinitionRun | None, case: str, reason: str, line: int) -> None:
-        if run is None:
-            run = self._does.current or next(iter(self._does.runs.values()), None)
-        if run is None or not run.name:
-            return
-        place = run.place
-        self._events.append(
-            events.CaseResult(
-                line=line,
-                restored=self._does.restored,
-                run=run.name,
-                definition=place.suite if place is not None and place.suite else run.name,
-                case=case,
-                result=UNKNOWN,
-                reason=reason,
-            )
+        self._remainder.settle(
+            reason,
+            exited=self.exited,
+            tail_known=self._tail_known,
+            numbered=self._trailers > 0,
+            kept=self._kept,
         )

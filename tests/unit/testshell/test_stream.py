@@ -323,6 +323,15 @@ def test_a_console_that_ends_in_a_test_leaves_it_unknown_and_the_definition_fail
     }
 
 
+def test_a_lost_result_has_the_name_of_the_case_that_had_begun() -> None:
+    writer = SignalWriter()
+    text = writer.start(0, "0_smoke") + "<LAVA_SIGNAL_STARTTC boot>\n<LAVA_SIGNAL_ENDTC boot>\n"
+    writer.case("boot", "pass")
+    reader = stream()
+    reader.feed(text + writer.end() + writer.exit())
+    assert results(reader.give_up()) == [("0_smoke", "", "boot", "unknown")]
+
+
 def test_a_lost_end_of_a_definition_is_not_its_failure() -> None:
     writer = SignalWriter()
     text = writer.start(0, "0_smoke")
@@ -437,6 +446,16 @@ def test_a_repetition_without_its_trailer_counts_once() -> None:
     reader = stream()
     found = reader.feed(start + bare + case + bare + writer.end() + writer.exit())
     assert results(found) == [("0_smoke", "", "a", "pass")]
+    assert reader.complete
+
+
+def test_what_noise_left_of_a_repetition_is_no_result() -> None:
+    writer = SignalWriter()
+    start, case = writer.start(0, "0_smoke"), writer.case("disk", "fail")
+    remains = case[: case.index(" #")].replace("disk", "dsk") + NOISE
+    reader = stream()
+    found = reader.feed(start + case + remains + writer.end() + writer.exit())
+    assert results(found) == [("0_smoke", "", "disk", "fail")]
     assert reader.complete
 
 
@@ -562,13 +581,3 @@ def test_fixups_hold_for_signals_too() -> None:
     reader = patterned("", {"BROKEN": "fail", "good": "PASS"})
     found = reader.feed(PLAIN.format("a", "BROKEN") + PLAIN.format("b", "good"))
     assert [r[3] for r in results(found)] == ["fail", "pass"]
-
-
-def test_what_noise_left_of_a_repetition_is_no_result() -> None:
-    writer = SignalWriter()
-    start, case = writer.start(0, "0_smoke"), writer.case("disk", "fail")
-    remains = case[: case.index(" #")].replace("disk", "dsk") + NOISE
-    reader = stream()
-    found = reader.feed(start + case + remains + writer.end() + writer.exit())
-    assert results(found) == [("0_smoke", "", "disk", "fail")]
-    assert reader.complete
