@@ -84,6 +84,7 @@ def new_farm(engine: None, tmp_path: Path) -> Iterator[Callable[..., Farm]]:
     try:
         yield make
         for farm in made:
+            farm.cancel_all()
             nothing_left_at_all(farm)
     finally:
         for farm in made:
@@ -91,19 +92,18 @@ def new_farm(engine: None, tmp_path: Path) -> Iterator[Callable[..., Farm]]:
 
 
 @pytest.fixture
-def lone_cli(engine: None, tmp_path: Path) -> Cli:
+def lone_cli(engine: None, tmp_path: Path) -> Iterator[Cli]:
     """The command line of somebody with an empty home and no master."""
     configs = str(ROOT / "device-configs")
-    return Cli(tmp_path / "home", LAVA_EXEC_STATE=str(tmp_path / "state"), LAVA_EXEC_DEVICE_CONFIGS=configs)
+    cli = Cli(tmp_path / "home", LAVA_EXEC_STATE=str(tmp_path / "state"), LAVA_EXEC_DEVICE_CONFIGS=configs)
+    yield cli
+    cli.close()
 
 
 @pytest.fixture(scope="session")
-def examples(farm: Farm) -> Iterator[dict[str, Running]]:
+def examples(farm: Farm) -> dict[str, Running]:
     """`lava-exec submit examples/NAME.yaml --wait` for each of them, all at once."""
-    running = {name: farm.cli.begin("submit", jobs.example(name), "--wait") for name in EXAMPLE_JOBS}
-    yield running
-    for process in running.values():
-        process.kill()
+    return {name: farm.cli.begin("submit", jobs.example(name), "--wait") for name in EXAMPLE_JOBS}
 
 
 @pytest.fixture(scope="session", autouse=True)

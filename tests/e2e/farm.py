@@ -104,6 +104,7 @@ class Cli:
         self.env |= {"HOME": str(home), **more}
         if config is not None:
             self.env["LAVA_EXEC_CONFIG"] = str(config)
+        self._begun: list[Running] = []
 
     def __call__(
         self, *words: str | Path, seconds: float = 60.0, stdin: str | None = None, cwd: Path = ROOT
@@ -131,7 +132,13 @@ class Cli:
 
     def begin(self, *words: str | Path, cwd: Path = ROOT) -> Running:
         """Start without waiting."""
-        return Running([str(PROGRAM), *map(str, words)], self.env, self.home, cwd)
+        self._begun.append(Running([str(PROGRAM), *map(str, words)], self.env, self.home, cwd))
+        return self._begun[-1]
+
+    def close(self) -> None:
+        """Nothing that was begun runs on."""
+        for running in self._begun:
+            running.kill()
 
 
 class Service:
@@ -240,6 +247,7 @@ class Farm:
 
     def stop(self) -> None:
         """Orderly, agent first."""
+        self.cli.close()
         try:
             self.agent.stop()
             self.master.stop()
@@ -300,12 +308,12 @@ class Farm:
         raise AssertionError(f"the agent has no directory of job {job}")
 
     def has(self, job: str, text: str) -> bool:
-        """Does the master's journal show this text?"""
+        """Does the master's journal have a line that begins with this text?"""
         path = self.journal(job)
-        return path.exists() and text.encode() in path.read_bytes()
+        return path.exists() and f'"msg":"{text}'.encode() in path.read_bytes()
 
     def see(self, job: str, text: str, seconds: float = 120.0) -> None:
-        """Wait until the master's journal shows this text."""
+        """Wait until the master's journal has a line that begins with this text."""
 
         def seen() -> bool:
             if self.has(job, text):

@@ -45,6 +45,13 @@ def refused(**more: Any) -> str:
     return text({**load("bad-checksum"), **more})
 
 
+def downloading(url: str) -> str:
+    """A job whose kernel comes from `url`."""
+    data = load("ramdisk-busybox")
+    block(data, "deploy")["images"]["kernel"]["url"] = url
+    return text(data)
+
+
 def block(data: dict[str, Any], section: str) -> dict[str, Any]:
     """The first block of a section."""
     found: dict[str, Any] = next(action[section] for action in data["actions"] if section in action)

@@ -3,14 +3,17 @@
 
 from __future__ import annotations
 
+import tarfile
 from typing import Any
 
 import pytest
 
 from tests.e2e import jobs
-from tests.e2e.farm import Farm, Running, cases, free_port
+from tests.e2e.farm import Farm, Running, cases, free_port, records
 from tests.e2e.gitserver import GitServer, bridge_gateway
 from tests.e2e.leftovers import nothing_left
+
+NAMES = {"0_tip": "main", "1_branch": "branch", "2_revision": "first", "3_whole": "main"}  # commit of each
 
 pytestmark = [pytest.mark.docker, pytest.mark.qemu, pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -69,26 +72,26 @@ def test_branch_revision_and_parameters(farm: Farm, job: str) -> None:
 
 
 def test_commits_are_recorded(farm: Farm, job: str, commits: dict[str, str]) -> None:
-    lava = next(suite for suite in farm.cli.json("results", job)["suites"] if suite["name"] == "lava")
-    told = {case["name"]: str(case) for case in lava["cases"]}
-    for name, commit in (
-        ("0_tip", "main"),
-        ("1_branch", "branch"),
-        ("2_revision", "first"),
-        ("3_whole", "main"),
-    ):
-        assert commits[commit] in told[name]
+    told = {r.msg["case"]: r.msg for r in records(farm.journal(job)) if r.lvl == "results"}
+    for name, commit in NAMES.items():
+        assert told[name]["commit_id"] == commits[commit]
+    assert commits["branch"] in farm.cli("results", job, "--format", "yaml").out
 
 
 def test_clone_is_shallow_unless_a_revision_or_the_job_wants_more(farm: Farm, job: str) -> None:
-    log = farm.cli("logs", job).out
-    clones = [line for line in log.splitlines() if " clone " in line and "--depth" in line]
-    assert len(clones) == 2, log
-
-
-def test_repositories_are_kept_with_the_job(farm: Farm, job: str) -> None:
-    kept = {row["path"] for row in farm.cli.json("files", job)}
-    assert len([name for name in kept if name.startswith("sources/")]) == 4
+    """The clones are kept with the job."""
+    kept = sorted((farm.directory(job) / "out" / "sources").iterdir())
+    assert len(kept) == len(NAMES)
+    shallow = []
+    for path in kept:
+        with tarfile.open(path) as tar:
+            names = [name.removeprefix("./") for name in tar.getnames()]
+        assert "a.yaml" in names
+        shallow.append(".git/shallow" in names)
+    assert shallow == [True, True, False, False]
+    assert len([row for row in farm.cli.json("files", job) if row["path"].startswith("sources/")]) == len(
+        kept
+    )
 
 
 @pytest.fixture(scope="module")

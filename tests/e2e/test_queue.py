@@ -3,25 +3,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 
 import pytest
 
+from executor.testing.web import WebServer
 from tests.e2e import jobs
-from tests.e2e.farm import Farm
+from tests.e2e.farm import Farm, until
 
-pytestmark = [pytest.mark.docker, pytest.mark.qemu, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.docker, pytest.mark.slow, pytest.mark.timeout(180)]
 
 ONE = {"qemu-01": "extends: qemu\n"}
 TWO = {**ONE, "qemu-02": "extends: qemu\n"}
 NewFarm = Callable[..., Farm]
 
 
-def test_one_job_on_a_device_at_a_time_and_the_urgent_first(new_farm: NewFarm) -> None:
+@pytest.fixture
+def held() -> Iterator[str]:
+    """A job that runs until it is canceled, or for half a minute: its download does not end."""
+    with WebServer() as web:
+        yield jobs.downloading(web.put("/kernel", b"xx", hold=threading.Event()))
+
+
+def running(farm: Farm, job: str) -> bool:
+    return farm.has(job, "start: 1 ")
+
+
+def test_one_job_on_a_device_at_a_time_and_the_urgent_first(new_farm: NewFarm, held: str) -> None:
     farm = new_farm(devices=ONE)
-    first = farm.submit(jobs.busybox("echo now it runs", "sleep 600"))
-    farm.see(first, "now it runs")
+    first = farm.submit(held)
+    until(lambda: running(farm, first), 60, "the first job to run")
     low = farm.submit(jobs.refused(priority="low"))
     usual = farm.submit(jobs.refused(priority="medium"))
     high = farm.submit(jobs.refused(priority="high"))
@@ -31,23 +44,21 @@ def test_one_job_on_a_device_at_a_time_and_the_urgent_first(new_farm: NewFarm) -
     farm.cli("cancel", first, "--wait", seconds=120)
     for job in (low, usual, high, later):
         assert farm.wait(job) == 2
-    rows = sorted((farm.row(job) for job in (first, low, usual, high, later)), key=lambda row: row["started"])
+    rows = [farm.row(job) for job in (first, low, usual, high, later)]
+    rows.sort(key=lambda row: row["started"])
     assert [row["id"] for row in rows] == [first, high, later, usual, low]
     for before, after in pairwise(rows):
         assert before["ended"] <= after["started"]
 
 
-def test_two_jobs_at_once_on_two_devices(new_farm: NewFarm) -> None:
+def test_two_jobs_at_once_on_two_devices(new_farm: NewFarm, held: str) -> None:
     farm = new_farm(devices=TWO)
-    steps = ("echo now it runs", "sleep 600")
-    pair = [farm.submit(jobs.busybox(*steps)) for _ in range(2)]
-    for job in pair:
-        farm.see(job, "now it runs")
+    pair = [farm.submit(held) for _ in range(2)]
+    until(lambda: all(running(farm, job) for job in pair), 60, "both jobs to run")
     assert {farm.row(job)["device"] for job in pair} == {"qemu-01", "qemu-02"}
     third = farm.submit(jobs.refused())
     assert "all 2 devices of type qemu that fit are busy" in farm.show(third)
-    rows = {row["name"]: row for row in farm.cli.json("devices")["devices"]}
-    assert {row["job"] for row in rows.values()} == set(pair)
+    assert {row["job"] for row in farm.cli.json("devices")} == set(pair)
     farm.cli("cancel", *pair, "--wait", seconds=120)
     assert farm.wait(third) == 2
 

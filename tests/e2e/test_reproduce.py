@@ -27,12 +27,15 @@ def failed(farm: Farm, examples: dict[str, Running]) -> str:
 
 
 def test_same_verdict_and_failing_case(farm: Farm, failed: str) -> None:
-    done = farm.cli("reproduce", failed, seconds=240)
-    assert done.code == 1, done
+    done = farm.cli("reproduce", failed, "--expect-same", seconds=240)
+    assert done.code == 0, done
     assert "same verdict: Complete" in done.out
     assert f"failing in both: {FAILING}" in done.out
     assert "3 of 3 test cases came out the same" in done.out
     assert not [name for name in containers(farm.state) if name.startswith("lava-exec-r")]
+    row = farm.cli.json("jobs", "--local")[0]
+    assert (row["exit_code"], row["repeats"]) == (1, failed)
+    assert not in_directory(Path(row["directory"]))
 
 
 @pytest.fixture(scope="module")
@@ -113,12 +116,3 @@ def test_run_without_master_takes_a_kernel_too(lone_cli: Cli, tmp_path: Path) ->
         in (Path(done.json["directory"]) / "artefacts.json").read_text()
     )
     assert not containers(tmp_path / "state")
-
-
-def test_nothing_is_left_of_reruns(farm: Farm, failed: str) -> None:
-    done = farm.cli("reproduce", failed, "--expect-same", "-q", seconds=240)
-    assert done.code == 0, done
-    runs = farm.cli.json("jobs", "--local")
-    assert runs
-    for row in runs:
-        assert not in_directory(Path(row["directory"]))
