@@ -13,7 +13,7 @@ From the console:
 * events: all that can happen; signals, checksum: how a signal looks
 * stream: `SignalStream`, text in and events out; scanner finds signals in text, interpret knows what they
   mean, runs where results belong
-* ledger, doubt, mend, kept, remainder: which numbers arrived, whether a plain signal is believed, joining what
+* ledger, doubt, mend, kept, remainder: which numbers arrived, is a plain signal to be believed, joining what
   noise cut, reading back the device's file, and what becomes of the rest
 * attachments: files that tests attached
 * results: `Bookkeeper`, from events to `results` records
