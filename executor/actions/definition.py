@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import yaml
 
 from executor.actions.gitclone import check_url, check_word, clone
+from executor.actions.tarsafe import unpack
 from executor.errors import InfrastructureError, JobError, TestError
 from executor.model.launch import Needs
 from executor.model.problem import Problem
@@ -164,7 +165,8 @@ class RepoAction(Action):
             run.log.info(
                 f"{self.definition.name}: taken from the job that is reproduced, commit {kept['commit_id']}"
             )
-            unpack_source(run.context.work.parent / kept["path"], target)
+            source = run.context.work.parent / str(kept["path"])
+            unpack(source, target, deadline=run.deadline, compression="gz", name=self.definition.name)
             commit = str(kept["commit_id"])
         else:
             commit = self.get(target, run)
@@ -259,10 +261,3 @@ def keep_source(directory: pathlib.Path, run: Run, namespace: str, index: int) -
     kept.parent.mkdir(exist_ok=True)
     with tarfile.open(kept, "w:gz", compresslevel=1) as tar:
         tar.add(directory, arcname=".", recursive=True)
-
-
-def unpack_source(kept: pathlib.Path, target: pathlib.Path) -> None:
-    """The reverse of `keep_source`; the archive is our own, members are filtered all the same."""
-    target.mkdir(parents=True)
-    with tarfile.open(kept) as tar:
-        tar.extractall(target, filter="data")
