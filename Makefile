@@ -24,7 +24,7 @@ demo-down: ## stop what demo started
 test: ## all tests, those with an engine and real guests included; TESTS=tests/unit for some
 	@scripts/setup test
 	@$(MAKE) setup
-	@$(PY) -m pytest $(TESTS)
+	@LAVA_EXEC_REQUIRE_E2E=1 $(PY) -m pytest $(TESTS)
 
 check: venv ## lint, format, types, unit tests: under a minute, no engine needed
 	@.venv/bin/ruff check
