@@ -10,4 +10,4 @@ if __name__ == "__main__":
     code = main(sys.argv[1:])
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(code)  # all is closed; to take the interpreter apart needs a sixth of what the whole runner needs
+    os._exit(code)  # all is closed; taking the interpreter apart is a sixth of all that the runner needs
