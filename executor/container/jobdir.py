@@ -26,7 +26,7 @@ import yaml
 
 from executor import __version__
 from executor.container.beneath import disk_usage
-from executor.errors import InfrastructureError, LavaExecError
+from executor.errors import ConfigurationError, InfrastructureError, LavaExecError
 from executor.model.journal import Header
 from executor.model.launch import LaunchSpec
 from executor.model.worker import Worker
@@ -59,6 +59,7 @@ class SessionRecord(msgspec.Struct, omit_defaults=True):
     secrets: str = ""  # path of the file in memory
     directories: list[str] = []  # that file:// URLs may lie in
     files: list[str] = []
+    max_bytes: int = 0  # of one download; 0: no limit
     until: float = 0.0  # seconds since the epoch after which the runner is taken for hung; 0: never
     canceled: str = ""  # the reason, once somebody asked for the end
 
@@ -158,6 +159,14 @@ class JobDirectory:
 
     def write_session(self, record: SessionRecord) -> None:
         _write(self.path / "session.json", record)
+
+    def check_nodes(self) -> None:
+        """Device nodes must work where /dev/lava comes from. Raises ConfigurationError."""
+        if os.statvfs(self.path / "dev").f_flag & os.ST_NODEV:
+            raise ConfigurationError(
+                f"{self.path} lies on a file system that is mounted with nodev: no device can be used there",
+                "Put the state directory on another one, or mount it without nodev.",
+            )
 
     def usage(self) -> int:
         """Bytes that the job has written to /work and /out."""

@@ -34,6 +34,12 @@ class Places(msgspec.Struct, frozen=True):
         return base / rest
 
 
+def service_directories(spec: LaunchSpec, places: Places) -> list[Path]:
+    """Directories of this job alone that lie where the TFTP and NFS services look; the session makes them."""
+    sources = [m.source for m in spec.mounts if m.source.startswith(("{host}/srv/tftp/", "{host}/srv/nfs/"))]
+    return [places.resolve(source) for source in sources if Path(source).name == spec.job_id]
+
+
 def create_body(spec: LaunchSpec, places: Places) -> dict[str, Any]:
     """The body of POST /containers/create (API 1.40 and later, Podman reads the same)."""
     podman = spec.facts.engine == "podman"

@@ -15,6 +15,7 @@ import contextlib
 import logging
 import os
 import secrets as random
+import shutil
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -33,7 +34,7 @@ from executor.container.engine import Engine, NoSuchContainer
 from executor.container.jobdir import Artefact, JobDirectory, SessionRecord
 from executor.container.ladder import CancelSteps, Ladder
 from executor.container.launch import LABEL_STATE, labels
-from executor.container.request import Places
+from executor.container.request import Places, service_directories
 from executor.container.watch import Detached, Watch
 from executor.errors import InfrastructureError, JobCanceled, LavaExecError
 from executor.model.deadline import Deadline
@@ -203,8 +204,7 @@ class Session:
                 return
             self._canceled = reason or "somebody asked for it"
             if self._watch is not None:
-                self._save(canceled=self._canceled)
-                self._watch.cancel(self._canceled)
+                self._tell_cancel(self._watch)
 
     def detach(self) -> None:
         """Let the container run on without this process; `finish` raises Detached."""
@@ -213,6 +213,11 @@ class Session:
             if self._watch is not None:
                 self._watch.detach()
 
+    def _tell_cancel(self, watch: Watch) -> None:
+        watch.cancel(self._canceled)
+        with contextlib.suppress(LavaExecError):  # a full disk does not keep a job from its end
+            self._save(canceled=self._canceled)
+
     # -- within: beginning
 
     def _prepare(self, launch: Launch, spec: LaunchSpec) -> None:
@@ -220,13 +225,20 @@ class Session:
         text, found = secretplace.split_secrets(launch.text)
         self._secrets = {**found, **launch.secrets}
         self.directory.create(facts.uid, facts.gid)
+        if spec.device_rules:
+            self.directory.check_nodes()
+        for directory in service_directories(spec, self._places):
+            directory.mkdir(mode=0o755, parents=True, exist_ok=True)
+            if os.geteuid() == 0:
+                os.chown(directory, facts.uid, facts.gid)
         path = secretplace.store(self._secrets, facts.uid) if self._secrets else None
-        self._places = Places(self.directory.path, secrets=path)
+        self._places = msgspec.structs.replace(self._places, secrets=path)
         self._save(
             secrets=str(path or ""),
             device_name=launch.device_name,
             directories=[str(p) for p in launch.directories],
             files=[str(p) for p in launch.files],
+            max_bytes=launch.worker.limits.download_bytes,
         )
         secret = path is not None
         self.directory.write_inputs(text, launch.device, secrets=secret, ca_bundle=facts.ca_bundle)
@@ -248,7 +260,9 @@ class Session:
     def _serve(self, spec: LaunchSpec, fixed: Sequence[Artefact]) -> None:
         record = self._record
         access = Access(tuple(map(Path, record.directories)), tuple(map(Path, record.files)))
-        self._artefacts = Artefacts(self._cache, self.directory, record.job_id, access, fixed=fixed)
+        self._artefacts = Artefacts(
+            self._cache, self.directory, record.job_id, access, max_bytes=record.max_bytes, fixed=fixed
+        )
         self._doorbell = DoorbellServer(
             self.directory.run,
             handler=self._artefacts.answer,
@@ -307,8 +321,7 @@ class Session:
                 note=self._note,
             )
             if self._canceled:
-                self._save(canceled=self._canceled)
-                self._watch.cancel(self._canceled)
+                self._tell_cancel(self._watch)
             if self._detached:
                 self._watch.detach()
             return self._watch
@@ -333,6 +346,9 @@ class Session:
             Path(self._record.secrets).unlink(missing_ok=True)
         if self._lock is not None:
             self._lock.release()
+        if self._spec is not None:
+            for path in service_directories(self._spec, self._places):
+                shutil.rmtree(path, ignore_errors=True)
         self.directory.end()
 
     def _close_doorbell(self) -> None:

@@ -24,7 +24,7 @@ from executor.errors import InfrastructureError, JobCanceled
 from executor.model import doorbell, journal
 from executor.model.journal import End, Record
 from executor.model.launch import HostFacts, LaunchSpec, Needs
-from executor.model.worker import Worker
+from executor.model.worker import Limits, Worker
 from executor.testing.engine import FAKE_DIGEST, FakeEngine, Stage
 
 NOW = "2030-01-01T00:00:00.000000+00:00"
@@ -555,3 +555,49 @@ def test_fetch_over_the_doorbell(bench: Callable[..., Bench], tmp_path: Path) ->
     kept = JobDirectory(tmp_path / "jobs/7").artefacts()
     assert [(a.label, len(a.sha256), a.size) for a in kept] == [("kernel", 64, 6)]
     assert b.nothing_left()
+
+
+def test_directories_of_the_services_belong_to_the_job(bench: Callable[..., Bench], tmp_path: Path) -> None:
+    seen: list[bool] = []
+
+    def run(stage: Stage) -> int:
+        seen.append((tmp_path / "srv" / "tftp" / "7").is_dir())
+        return good(stage)
+
+    b = bench(run)
+    session = b.session()
+    session._places = msgspec.structs.replace(session._places, host=tmp_path)
+    spec = plan_container("7", Needs(image="qemu", mounts=frozenset({"tftp"})), {}, FACTS)
+    session.start(b.launch("job_name: x\n"), spec)
+    session.finish()
+    assert seen == [True]
+    assert not (tmp_path / "srv" / "tftp" / "7").exists()
+
+
+def test_downloads_are_limited_by_the_worker_whatever_the_runner_asks(
+    bench: Callable[..., Bench], tmp_path: Path
+) -> None:
+    (tmp_path / "lab").mkdir()
+    (tmp_path / "lab" / "Image").write_bytes(b"k" * 100)
+    heard: list[doorbell.Answer] = []
+
+    def run(stage: Stage) -> int:
+        with socket.socket(socket.AF_UNIX) as channel:
+            channel.settimeout(10)
+            channel.connect(str(stage.socket))
+            args = msgspec.to_builtins(doorbell.Fetch(f"file://{tmp_path}/lab/Image", max_bytes=1 << 40))
+            channel.sendall(doorbell.encode(doorbell.Ask("1", "fetch", args)))
+            with channel.makefile("rb") as lines:
+                while not isinstance(message := doorbell.decode(lines.readline()), doorbell.Answer):
+                    pass
+            heard.append(message)
+        return good(stage)
+
+    b = bench(run)
+    session = b.session()
+    launch = b.launch(directories=[tmp_path / "lab"])
+    launch.worker = Worker("7", limits=Limits(download_bytes=10))
+    session.start(launch, b.spec())
+    session.finish()
+    assert (heard[0].error_type, heard[0].ok) == ("Job", None)
+    assert "more than the 10 that a job may download" in heard[0].message
