@@ -3,7 +3,7 @@
 
     python -m bench [--only NAME]… [--quick] [--json FILE]
 
-Nothing is asserted here: a benchmark shows figures, and a person judges them. `bench.console` and
-`bench.wire` are not in the table; each measures one part alone and is run by itself (`python -m
-bench.console`).
+Nothing is asserted here: a benchmark shows figures, and a person judges them. The modules `console`,
+`images`, `journal` and `wire` are not in the table: each measures one part alone and is run by itself
+(`python -m bench.console`).
 """

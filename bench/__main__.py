@@ -16,7 +16,7 @@ from pathlib import Path
 from bench.farm import Broken
 from bench.figures import Row, notes, table
 
-# In the order in which they run. Each module has `measure(quick) -> list[Row]`.
+# In the order in which they run; each module has `measure(quick) -> list[Row]`. MORE run when they are named.
 TOPICS = {
     "job": "a busybox job: to its first action, after its last signal, as a whole",
     "validate": "lava-exec validate",
@@ -24,11 +24,13 @@ TOPICS = {
     "flood": "console lines from a device to a following client",
     "idle": "memory of a master and an agent that have nothing to do",
 }
+MORE = {"container": "a job's container alone"}
+ALL = TOPICS | MORE
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--only", action="append", choices=TOPICS, metavar="NAME", help=", ".join(TOPICS))
+    parser.add_argument("--only", action="append", choices=ALL, metavar="NAME", help=", ".join(ALL))
     parser.add_argument("--quick", action="store_true", help="fewer runs, less waiting")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures into FILE")
     args = parser.parse_args()
@@ -36,7 +38,7 @@ def main() -> int:
     broken = False
     before = os.getloadavg()
     for name in args.only or TOPICS:
-        print(f"bench: {name}: {TOPICS[name]}", file=sys.stderr, flush=True)
+        print(f"bench: {name}: {ALL[name]}", file=sys.stderr, flush=True)
         measure: Callable[[bool], list[Row]] = import_module(f"bench.{name}").measure
         try:
             rows += measure(args.quick)

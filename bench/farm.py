@@ -30,6 +30,7 @@ STATE = ROOT / ".lava-exec"
 ASSETS = STATE / "assets"
 PROGRAM = Path(sys.executable).with_name("lava-exec")
 IMAGE = "lava-exec/qemu:latest"
+LABEL = "lava-exec=bench"  # of containers that belong to no job
 LIMIT = 300.0  # seconds for anything
 _SETTLE = 5.0  # seconds in which what must come soon after a job's end has come
 _LABEL_JOB, _LABEL_STATE = "lava-exec.job", "lava-exec.state"
@@ -263,6 +264,11 @@ class Events:
             with self._news:
                 self._seen.setdefault(key, (event["Actor"]["ID"], event["timeNano"] / 1e9))
                 self._news.notify_all()
+
+
+def empty_container() -> float:
+    """Seconds for the least that the engine can do: a container of the same image, started and removed."""
+    return took(["docker", "run", "--rm", "--label", LABEL, IMAGE, "true"])
 
 
 def docker(*words: str) -> str:

@@ -11,7 +11,7 @@ import statistics
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.farm import ASSETS, IMAGE, ROOT, Broken, Farm, Job, docker, moment, took
+from bench.farm import ASSETS, IMAGE, LABEL, ROOT, Broken, Farm, Job, docker, empty_container, moment
 from bench.figures import Row, spread
 from executor.model import journal
 
@@ -82,8 +82,8 @@ def qemu_alone(command: list[str]) -> float:
         words[words.index(option) + 1] = f"/assets/{name}"
     program = Path(__file__).with_name("qemu_alone.py")
     binds = ["--volume", f"{ASSETS / 'amd64'}:/assets:ro", "--volume", f"{program}:/qemu_alone.py:ro"]
-    said = docker("run", "--rm", "--init", *binds, IMAGE, "python", "/qemu_alone.py", PROMPT, *words)
-    return float(said)
+    run = ["run", "--rm", "--init", "--label", LABEL, *binds, IMAGE]
+    return float(docker(*run, "python", "/qemu_alone.py", PROMPT, *words))
 
 
 def measure(quick: bool) -> list[Row]:
@@ -93,7 +93,7 @@ def measure(quick: bool) -> list[Row]:
         cold = times(farm.submit(JOB, "--wait"))
         done, starts, alone = [], [], []
         for _ in range(runs):
-            starts.append(took(["docker", "run", "--rm", IMAGE, "true"]))
+            starts.append(empty_container())
             alone.append(qemu_alone(cold.command))
             done.append(times(farm.submit(JOB, "--wait")))
     from_process = [t.first_action - t.job.started for t in done]
