@@ -8,7 +8,6 @@ are refused when the overlay is built.
 from __future__ import annotations
 
 import shutil
-import tarfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -16,7 +15,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import yaml
 
 from executor.actions.gitclone import check_url, check_word, clone
-from executor.actions.tarsafe import unpack
 from executor.errors import InfrastructureError, JobError, TestError
 from executor.model.launch import Needs
 from executor.model.problem import Problem
@@ -165,6 +163,8 @@ class RepoAction(Action):
             run.log.info(
                 f"{self.definition.name}: taken from the job that is reproduced, commit {kept['commit_id']}"
             )
+            from executor.actions.tarsafe import unpack
+
             source = run.context.work.parent / str(kept["path"])
             unpack(source, target, deadline=run.deadline, compression="gz", name=self.definition.name)
             commit = str(kept["commit_id"])
@@ -257,6 +257,8 @@ _ORIGINS: dict[str, type[RepoAction]] = {kind.origin: kind for kind in (InlineRe
 
 def keep_source(directory: pathlib.Path, run: Run, namespace: str, index: int) -> None:
     """Keep what was cloned with the job, so that `reproduce` runs the same text without the network."""
+    import tarfile
+
     kept = run.context.out / "sources" / f"{namespace}-{index}.tar.gz"
     kept.parent.mkdir(exist_ok=True)
     with tarfile.open(kept, "w:gz", compresslevel=1) as tar:

@@ -8,7 +8,6 @@ one that is reported; what goes wrong afterwards is logged.
 from __future__ import annotations
 
 import time
-import traceback
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -218,6 +217,8 @@ class Engine:
         return self.context.journal.record(level, msg)
 
     def _bug(self, caught: Exception, where: str) -> Bug:
+        import traceback
+
         self._log(journal.EXCEPTION, "".join(traceback.format_exception(caught)).rstrip())
         return Bug(f"{type(caught).__name__} in {where}: {caught}", "please report this with the log")
 

@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 from collections.abc import Iterable, Sequence
 from typing import Any
+
+import msgspec
 
 from executor.model import journal
 
@@ -46,7 +47,7 @@ class Masker:
             if secret and secret != MASK:
                 lines = [line for line in secret.splitlines() if len(line.strip()) >= _LEAST_LINE]
                 for word in (secret, *lines):
-                    self._words |= {word, shlex.quote(word), repr(word)[1:-1], json.dumps(word)[1:-1]}
+                    self._words |= _spellings(word)
         if not self._words:
             return
         ordered = sorted(self._words, key=len, reverse=True)  # what begins like another is tried before it
@@ -93,3 +94,11 @@ class Masker:
         if key in kept and isinstance(value, str):
             return value
         return self._any_value(value, frozenset() if key == "extra" else kept)
+
+
+def _spellings(word: str) -> set[str]:
+    try:
+        escaped = msgspec.json.encode(word).decode()[1:-1]
+    except UnicodeEncodeError:  # half a surrogate pair
+        escaped = word
+    return {word, shlex.quote(word), repr(word)[1:-1], escaped}

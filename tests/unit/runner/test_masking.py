@@ -31,7 +31,7 @@ def test_empty_secrets_are_no_secrets() -> None:
 @pytest.mark.parametrize("secret", ['it\'s "so"', "back\\slash", "tab\there", "$(x) `y`", "ümläut €"])
 def test_a_secret_is_known_in_the_spellings_that_logs_have(secret: str) -> None:
     masker = Masker([secret])
-    for spelled in (secret, repr(secret), shlex.quote(secret), json.dumps(secret)):
+    for spelled in (secret, repr(secret), shlex.quote(secret), json.dumps(secret, ensure_ascii=False)):
         assert masker.text(f"<{spelled}>").strip("<>'\"") == MASK
 
 
