@@ -10,11 +10,10 @@ import logging
 import time
 
 from executor.agent.host import Host
+from executor.container.deadruns import end_dead_runs
 from executor.container.engine import Container
 from executor.container.jobdir import JobDirectory
 from executor.container.launch import LABEL, LABEL_JOB, LABEL_STATE
-from executor.container.session import Session
-from executor.errors import InfrastructureError
 from executor.model.deadline import Deadline
 
 log = logging.getLogger(__name__)
@@ -25,7 +24,7 @@ _SECONDS = 60.0
 def sweep(host: Host) -> None:
     """Remove them. Raises InfrastructureError when the engine does not answer."""
     containers = host.engine.containers({LABEL: "", LABEL_STATE: str(host.state)}, Deadline.after(_SECONDS))
-    _sweep_runs(host)
+    end_dead_runs(host.engine, host.cache, host.state, host.locks, host.steps)
     alive = _jobs_alive(host)
     for container in containers:
         probe = container.labels.get(LABEL) == "probe" and time.time() - container.created > PROBE_SECONDS
@@ -51,21 +50,3 @@ def _jobs_alive(host: Host) -> set[str]:
             if record is not None:
                 found.add(record.job_id)
     return found
-
-
-def _sweep_runs(host: Host) -> None:
-    """`lava-exec run` and `reproduce` whose process was killed: ended in order, device off."""
-    root = host.state / "run"
-    for path in root.iterdir() if root.is_dir() else ():
-        directory = JobDirectory(path)
-        if directory.session() is None or not directory.own():
-            continue
-        session = Session(host.engine, host.cache, directory, host.locks, steps=host.steps)
-        try:
-            if session.adopt():
-                log.warning("the run in %s has lost its process and is ended", path)
-                session.cancel("the process that ran it has died")
-                session.finish()
-        except InfrastructureError as error:
-            log.warning("the run in %s cannot be ended: %s", path, error.message)
-            directory.disown()
