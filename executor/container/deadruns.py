@@ -21,7 +21,8 @@ def end_dead_runs(
 ) -> int:
     """End the runs below `<state>/run` that nobody serves, and return their number.
 
-    Blocks until they have ended. A run with a living process is left alone. What cannot be ended now stays for the next time.
+    Blocks until they have ended. A run with a living process is left alone; what cannot be ended now stays
+    for the next time.
     """
     root, ended = state / "run", 0
     for path in root.iterdir() if root.is_dir() else ():
