@@ -9,6 +9,7 @@ The runner is given directories, so the same program runs in a container, in a t
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import time
 from dataclasses import dataclass
@@ -117,7 +118,11 @@ class _Run:
 
     def _report(self, checked: Checked) -> None:
         if checked.planned is not None:
-            self.writer.record(journal.PIPELINE, as_data(checked.planned))
+            plan = as_data(checked.planned)
+            self.writer.record(journal.PIPELINE, plan)
+            with contextlib.suppress(OSError):  # the journal has it anyway
+                kept = msgspec.json.format(msgspec.json.encode(plan), indent=1)
+                (self.args.out / "plan.json").write_bytes(kept)
         for rewrite in checked.rewrites:
             self.writer.record(journal.DEBUG, f"read as today's form: {rewrite}")
         for problem in checked.problems:

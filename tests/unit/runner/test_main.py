@@ -150,6 +150,7 @@ def test_a_job_that_runs_out_of_its_download_ends_in_order(folder: Path) -> None
     assert os.environ["TOKEN"] == "s3cret-word"
     tree = of(records, "pipeline")[0]
     assert [node["name"] for node in tree] == ["deployimages", "boot-image-retry", "finalize"]
+    assert json.loads((folder / "out/plan.json").read_text()) == tree
     assert {"definition": "lava", "case": "validate", "result": "pass"} in of(records, "results")
 
 
