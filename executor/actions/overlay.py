@@ -8,21 +8,26 @@ deploy's affair.
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from executor.actions.definition import Definition, repository_action
 from executor.actions.environment import test_environment
 from executor.errors import JobError, TestError
-from executor.model.deployment import deployment
+from executor.model.deployment import DEPLOYMENTS, deployment
 from executor.pipeline.action import Action
 from executor.testshell.definition import parse_definition
 from executor.testshell.overlay import OverlayInput, PlacedDefinition, Stage, build_overlay
 
 if TYPE_CHECKING:
     from executor.model.device import Device
+    from executor.model.problem import Problem
     from executor.pipeline.planner import Site
     from executor.pipeline.run import Run
+    from executor.pipeline.world import World
 
 
 def definitions_of(site: Site) -> list[tuple[int, list[Definition]]]:
@@ -51,8 +56,16 @@ class LavaOverlay(Action):
         if "ssh" in site.device.deploy_methods:
             yield SshAuthorize()
         yield MultinodeOverlay()
-        yield TestDefinitions()
+        yield Definitions()
         yield CompressOverlay(self.os)
+
+    def validate(self, world: World) -> Iterable[Problem]:
+        if self.os in DEPLOYMENTS:
+            return
+        said = f"os {self.os!r} is not known" if self.os else "no 'os' in the deploy block"
+        near = difflib.get_close_matches(self.os or "", DEPLOYMENTS, 1)
+        problem = self.problem(f"{said}: the device's shell and directories are taken", severity="warning")
+        yield msgspec.structs.replace(problem, near=near[0] if near else "")
 
     def run(self, run: Run) -> None:
         """Decide shell and results directory for the namespace (spec: job-format §5)."""
@@ -60,8 +73,6 @@ class LavaOverlay(Action):
         data = deployment(self.os, context.device, context.job)
         if "%s" not in data.results_dir:
             raise JobError(f"results directory {data.results_dir!r} has no %s for the job id")
-        if self.os is None:
-            run.log.warning("no 'os' in the deploy block: taking the device's shell and directories")
         namespace.results_dir = data.results_dir.replace("%s", context.worker.job_id)
         namespace.shell = data.shell
         namespace.shell_file = data.shell_file
@@ -83,7 +94,7 @@ class MultinodeOverlay(Action):
     description = "add the helpers that talk to the other members of the group"
 
 
-class TestDefinitions(Action):
+class Definitions(Action):
     """One quartet of actions a definition."""
 
     name = "test-definition"
@@ -94,9 +105,9 @@ class TestDefinitions(Action):
         for _, definitions in definitions_of(site):
             for definition in definitions:
                 yield repository_action(definition)
-                yield TestOverlay(definition)
-                yield TestInstallOverlay(definition)
-                yield TestRunscriptOverlay(definition)
+                yield DefinitionOverlay(definition)
+                yield DefinitionInstall(definition)
+                yield DefinitionRunscript(definition)
 
 
 class _OfDefinition(Action):
@@ -108,7 +119,7 @@ class _OfDefinition(Action):
         return self.definition.name
 
 
-class TestOverlay(_OfDefinition):
+class DefinitionOverlay(_OfDefinition):
     """Read the definition's YAML."""
 
     name = "test-overlay"
@@ -153,7 +164,7 @@ class TestOverlay(_OfDefinition):
         }
 
 
-class TestInstallOverlay(_OfDefinition):
+class DefinitionInstall(_OfDefinition):
     """Clone what `install: git-repos` names into the definition's directory."""
 
     name = "test-install-overlay"
@@ -166,7 +177,7 @@ class TestInstallOverlay(_OfDefinition):
             self.definition.clone_into(repository, run)
 
 
-class TestRunscriptOverlay(_OfDefinition):
+class DefinitionRunscript(_OfDefinition):
     """See that the steps can be turned into run.sh at all."""
 
     name = "test-runscript-overlay"

@@ -27,7 +27,12 @@ if TYPE_CHECKING:
 
 
 # What shells ask with, for the seeds' jobs that name no prompt; tried after the device's own.
-GENERIC_PROMPTS = (r"^\S*[\w\])~/] ?[#$] $", r"^/ # $", r"\(initramfs\) $")
+GENERIC_PROMPTS = (
+    r"^\S*[\w\])~/] ?[#$] $",
+    r"^\[\S+@\S+ [^\]\n]*\][#$] $",
+    r"^/ # $",
+    r"\(initramfs\) $",
+)
 _STATUS_TEXT = re.compile(r"[A-Za-z0-9 ]*[A-Za-z0-9]\Z")  # a prompt that any line of a log may hold
 
 
