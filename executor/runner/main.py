@@ -33,6 +33,7 @@ from executor.pipeline.planner import Plan
 from executor.pipeline.world import LocalWorld
 from executor.runner.doorbell import Doorbell
 from executor.runner.journal import JournalBroken, JournalFull, JournalWriter
+from executor.runner.masking import Masker
 from executor.runner.words import end_of, header, last_word, shown
 
 NO_LIMIT = 24 * 3600  # seconds for a job that sets none itself
@@ -118,7 +119,7 @@ class _Run:
 
     def _report(self, checked: Checked) -> None:
         if checked.planned is not None:
-            plan = as_data(checked.planned)
+            plan = Masker(self.secrets.values()).message(journal.PIPELINE, as_data(checked.planned))
             self.writer.record(journal.PIPELINE, plan)
             with contextlib.suppress(OSError):  # the journal has it anyway
                 kept = msgspec.json.format(msgspec.json.encode(plan), indent=1)
