@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from executor.errors import (
     Bug,
     ConfigurationError,
@@ -150,6 +152,8 @@ def _is_consequence(problem: Problem, done: Checked) -> bool:
 
 
 def _in_order(problems: list[Problem], job: str) -> list[Problem]:
-    """Each once: the job's file first, then by line; what has no place comes last."""
-    seen = list(dict.fromkeys(problems))
-    return sorted(seen, key=lambda p: (p.file != job, not p.line, p.line, p.column))
+    """Each once, also when copies of a repeat block have it: the job's file first, then by line; what has no
+    place comes last.
+    """
+    seen = {msgspec.structs.replace(p, action="" if p.line else p.action): p for p in reversed(problems)}
+    return sorted(reversed(seen.values()), key=lambda p: (p.file != job, not p.line, p.line, p.column))

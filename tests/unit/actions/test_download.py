@@ -7,6 +7,7 @@ import gzip
 import io
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -97,7 +98,7 @@ def test_archives_are_unpacked_into_a_directory_of_their_name(scene: Scene) -> N
 # -- replaced by the user
 
 
-def replaced(tmp_path: Path, content: bytes, **fields: object) -> tuple[Scene, HttpDownload]:
+def replaced(tmp_path: Path, content: bytes, **fields: Any) -> tuple[Scene, HttpDownload]:
     own = tmp_path / "my files" / "Im#age%"
     scene = Scene(tmp_path, replace={"kernel": str(own), "rootfs": str(own), "ramdisk": str(own)})
     scene.agent.files[own.as_uri()] = content

@@ -32,7 +32,7 @@ KERNEL = "[    0.000000] Linux version 6.1.0\r\n"
 class Board:
     """A scene whose console plays `script`."""
 
-    def __init__(self, tmp_path: Path, *script: Step, device: Device | None = None, **worker: object) -> None:
+    def __init__(self, tmp_path: Path, *script: Step, device: Device | None = None, **worker: Any) -> None:
         self.clock = FakeClock()
         self.scene = Scene(tmp_path, device=device, clock=self.clock, **worker)
         self.port = ScriptedPort(self.clock, script)

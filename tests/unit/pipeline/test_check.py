@@ -79,6 +79,11 @@ def test_what_a_block_lacks_because_it_was_bad_is_not_told_again() -> None:
     assert [p.path[-1] for p in found.errors] == ["from"]
 
 
+def test_a_fault_in_a_repeat_block_is_told_once() -> None:
+    repeat = {"repeat": {"count": 3, "actions": [jobs.boot(prompts=["("])]}}
+    assert len(check_job(jobs.job(jobs.deploy(), repeat), jobs.device()).errors) == 1
+
+
 def test_other_faults_of_such_a_block_are_told_all_the_same() -> None:
     job = jobs.job(jobs.deploy(), jobs.boot(timeout={"minuts": 3}, promts=["x"]))
     assert sorted(str(p.path[-1]) for p in check_job(job, jobs.device()).errors) == ["minuts", "promts"]
@@ -125,6 +130,7 @@ def checked(*problems: Problem) -> Checked:
 )
 def test_the_class_that_weighs_most_names_the_whole(kinds: list[str], expected: type, code: ExitCode) -> None:
     found = checked(*(Problem(f"p{n}", error_type=kind) for n, kind in enumerate(kinds)))
+    assert found.error is not None
     assert type(found.error) is expected
     assert found.exit_code == code
     assert all(f"p{n}" in found.error.message for n in range(len(kinds)))

@@ -15,7 +15,6 @@ import pytest
 
 from executor.errors import InfrastructureError, JobError
 from executor.model.journal import MAX_MESSAGE, ActionMark, Record, decode_lines
-from executor.runner import journal as writer_module
 from executor.runner.journal import JournalBroken, JournalFull, JournalWriter
 from executor.runner.masking import MASK
 
@@ -147,7 +146,7 @@ class FullDisk:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, room: int) -> None:
         self.room = room
         self.real = os.write
-        monkeypatch.setattr(writer_module.os, "write", self.write)
+        monkeypatch.setattr(os, "write", self.write)
 
     def write(self, fd: int, data: bytes) -> int:
         if self.room <= 0:

@@ -142,7 +142,7 @@ def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
 
 
-def scene_of(tmp_path: Path, **worker: object) -> Scene:
+def scene_of(tmp_path: Path, **worker: Any) -> Scene:
     return Scene(tmp_path, job=Job(job_name="t"), device=device(), clock=time.monotonic, **worker)
 
 
