@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """`definitions`: the test shell (spec: job-format §7, test-shell §4).
 
-The signal parser listens on the console in the reader's thread; this action starts the runner on the device, waits,
-books what came, and at the end reads back the file in which the device kept its signals.
+The signal parser listens on the console in the reader's thread; this action starts the runner on the device,
+waits, books what came, and at the end reads back the file in which the device kept its signals.
 """
 
 from __future__ import annotations
@@ -138,7 +138,8 @@ class TestShell(Action):
             if console.command(mount, namespace.prompts, run.deadline, limit=_COMMAND_LIMIT).rc:
                 raise JobError(
                     "the guest cannot mount the disk that brings the tests",
-                    "its kernel needs ext2 (or ext4) and the driver of the disk's interface; the log shows what mount said",
+                    "its kernel needs ext2 (or ext4) and the driver of the disk's interface; "
+                    "the log shows what mount said",
                 )
             namespace.mounted_in_boot = namespace.boots
         source = f"export SHELL={namespace.shell}; . {root}/environment"
