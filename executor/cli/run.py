@@ -15,10 +15,10 @@ from executor.cli.group import command
 from executor.errors import UsageError
 
 if TYPE_CHECKING:
-    from executor.cli.check import Checked
     from executor.container.closing import Outcome
     from executor.container.session import Launch
     from executor.model.launch import HostFacts, LaunchSpec, Needs
+    from executor.pipeline.check import Checked
     from executor.report.summary import Summary
 
 FINALIZE_SECONDS = 900.0  # what a runner may take beyond the job's own timeout before it counts as hung
@@ -58,16 +58,17 @@ def run(
     directories: tuple[str, ...],
     lenient: bool,
 ) -> int:
-    from executor.cli.check import check_job, find_device
+    from executor.cli.check import find_device
     from executor.cli.local import LocalRun
     from executor.cli.problems import show_problems
     from executor.cli.runs import new_directory, new_id
     from executor.cli.submit import read_job, read_secret
+    from executor.pipeline.check import check_job
 
     here = app()
     text, name = read_job(job)
     found, device_name = find_device(device, text, name, here.device_configs)
-    done = check_job(text, name, found, device_name, strict=not lenient)
+    done = check_job(text, found, filename=name, device_filename=device_name, strict=not lenient)
     show_problems(done.problems, here, done.sources)
     if done.errors:
         count = len(done.errors)
@@ -126,7 +127,7 @@ def plan_run(
     from executor.model.worker import Limits, Worker
     from executor.reproduce.rerun import lock_name
 
-    if done.planned is None or done.parsed is None or done.parsed.job is None:
+    if done.planned is None or done.job is None:
         raise UsageError("the job has no plan")
     limits = Limits()
     needs = done.planned.needs
@@ -153,7 +154,7 @@ def plan_run(
         replace={label: str(path) for label, path in replace.items()},
         strict=strict,
     )
-    timeout = done.parsed.job.timeouts.job or _DAY
+    timeout = done.job.timeouts.job or _DAY
     launch = Launch(
         text=text,
         device=done.device_data,

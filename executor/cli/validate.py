@@ -13,7 +13,7 @@ from executor.cli.group import command
 from executor.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
-    from executor.cli.check import Checked
+    from executor.pipeline.check import Checked
     from executor.pipeline.world import World
 
 
@@ -38,7 +38,8 @@ if TYPE_CHECKING:
 @click.option("--strict", is_flag=True, help="Refuse timeouts longer than the job's too.")
 @click.option("--no-strict", "lenient", is_flag=True, help="Warn about unknown keys instead of refusing.")
 def validate(*, job: str, device: str, offline: bool, strict: bool, lenient: bool) -> int:
-    from executor.cli.check import check_job, find_device, read_text
+    from executor.cli.check import find_device, read_text
+    from executor.pipeline.check import check_job
 
     here = app()
     if strict and lenient:
@@ -55,9 +56,9 @@ def validate(*, job: str, device: str, offline: bool, strict: bool, lenient: boo
     found, device_name = find_device(device, text, name, here.device_configs)
     done = check_job(
         text,
-        name,
         found,
-        device_name,
+        filename=name,
+        device_filename=device_name,
         strict=not lenient,
         refuse_long_timeouts=strict,
         world=None if offline else _world(),
@@ -94,7 +95,7 @@ def as_data(done: Checked) -> dict[str, Any]:
         "valid": valid,
         "errors": [problem_data(p) for p in done.errors],
         "warnings": [problem_data(p) for p in done.warnings],
-        "rewrites": [str(r) for r in (done.parsed.rewrites if done.parsed else [])],
+        "rewrites": [str(r) for r in done.rewrites],
         "pipeline": plan_data(done.planned) if valid and done.planned is not None else [],
     }
 
@@ -108,8 +109,8 @@ def _show_text(here: App, done: Checked) -> None:
         count = len(done.errors)
         here.say(f"{here.err.paint('invalid', 'error')}: {count} error{'s' if count > 1 else ''}")
         return
-    if here.verbose and done.parsed is not None:
-        for rewrite in done.parsed.rewrites:
+    if here.verbose:
+        for rewrite in done.rewrites:
             here.say(f"read as today's form: {rewrite}")
     if done.planned is not None:
         write(sys.stdout, as_text(done.planned) + "\n")

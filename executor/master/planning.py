@@ -1,45 +1,33 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The Check that a master normally uses: the same parser and planner as everywhere else, offline."""
+"""The Check that a master normally uses: the same check as everywhere else, offline."""
 
 from __future__ import annotations
 
 from executor.master.submission import Answer, Question, Summary
 from executor.model.job import Job
 from executor.model.problem import Problem
-from executor.pipeline.planner import plan, validate
-from executor.schema.device import parse_device
-from executor.schema.job import ParsedJob, parse_job
+from executor.pipeline.check import check_job
 
 
 def planning_check(question: Question) -> Answer:
     """Parse the job, and plan it when there is a device to plan it for."""
-    parsed = parse_job(
+    device = question.device
+    done = check_job(
         question.text,
-        question.filename,
+        device,
+        filename=question.filename,
+        device_filename=f"device {device.get('hostname', 'device')}" if device is not None else "",
         strict=not question.lax,
         scheduled=True,
         refuse_long_timeouts=question.strict,
     )
-    job = parsed.job
-    if job is None:
-        return Answer(parsed.problems)
-    if job.multinode is not None:
+    if done.job is None:
+        return Answer(done.problems)
+    if done.job.multinode is not None:
         text = "this master cannot run groups of jobs yet"
-        problem = parsed.locate(Problem(text, path=("protocols", "lava-multinode")))
-        return Answer([*parsed.problems, problem])
-    if question.device is None:
-        return Answer(parsed.problems, _summary(job))
-    return Answer([*parsed.problems, *_planned(parsed, job, question.device)], _summary(job))
-
-
-def _planned(parsed: ParsedJob, job: Job, device: dict[str, object]) -> list[Problem]:
-    name = str(device.get("hostname", "device"))
-    found = parse_device(device, f"device {name}")
-    if found.device is None:
-        return found.problems
-    planned = plan(job, found.device)
-    problems = [*planned.problems, *validate(planned)]
-    return [*found.problems, *(parsed.locate(problem) for problem in problems)]
+        problem = done.parsed.locate(Problem(text, path=("protocols", "lava-multinode")))
+        return Answer([*done.parsed.problems, problem])
+    return Answer(done.problems, _summary(done.job))
 
 
 def _summary(job: Job) -> Summary:

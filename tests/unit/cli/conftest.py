@@ -28,6 +28,7 @@ actions:
       kernel:
         url: http://files.example/vmlinuz
         image_arg: -kernel {kernel} -append "console=ttyS0"
+    os: oe
 - boot:
     method: qemu
     prompts: ['# ']
