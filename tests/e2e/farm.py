@@ -156,6 +156,21 @@ class Service:
         return self.process.pid
 
     @property
+    def holds(self) -> tuple[int, int]:
+        """Threads and open files of the process now."""
+        own = Path("/proc") / str(self.pid)
+        return len(list((own / "task").iterdir())), len(list((own / "fd").iterdir()))
+
+    @property
+    def children(self) -> dict[str, int]:
+        """Pid of each child by the first word after `executor.cli`."""
+        found = {}
+        for pid in (Path("/proc") / str(self.pid) / "task" / str(self.pid) / "children").read_text().split():
+            words = (Path("/proc") / pid / "cmdline").read_text().split("\0")
+            found[words[words.index("executor.cli") + 1]] = int(pid)
+        return found
+
+    @property
     def log(self) -> str:
         return self._log.read_text(encoding="utf-8", errors="replace") if self._log.exists() else ""
 
@@ -230,6 +245,7 @@ class Farm:
         words = ["master", "--device-configs", str(self.configs), "--listen", self.address]
         self.master = Service(words, self.cli.env, log / "master.log")
         self.agent = Service(["agent"], self.cli.env, log / "agent.log")
+        self.serve = Service(["serve", *words[1:]], self.cli.env, log / "serve.log")  # in place of both
 
     def _configure(self, files: Path, devices: dict[str, str] | None) -> None:
         shutil.copytree(ROOT / "device-configs", self.configs)
@@ -249,10 +265,17 @@ class Farm:
         """Orderly, agent first."""
         self.cli.close()
         try:
+            self.serve.stop()
             self.agent.stop()
             self.master.stop()
         finally:
             shutil.rmtree(self.secrets, ignore_errors=True)
+
+    @property
+    def online(self) -> bool:
+        """Does the master answer, with a worker for each device?"""
+        done = self.cli("devices", "--format", "json")
+        return done.code == 0 and all(row.get("worker_online") for row in done.json)
 
     # -- jobs
 

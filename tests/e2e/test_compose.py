@@ -89,14 +89,9 @@ def compose(program: Path, host: Farm) -> Iterator[Compose]:
     run("down", "--timeout", "30")
 
 
-def online(host: Farm) -> bool:
-    done = host.cli("devices", "--format", "json")
-    return done.code == 0 and all(row.get("worker_online") for row in done.json)
-
-
 def test_up_submit_results_down(compose: Compose, host: Farm) -> None:
     compose("up", "--detach", "--wait")
-    until(lambda: online(host), 60, "a worker at the master")
+    until(lambda: host.online, 60, "a worker at the master")
     job = host.submit(jobs.busybox("lava-test-case before --result pass", jobs.lines(60)))
     host.see(job, "numbered line 5 of it")
 

@@ -12,11 +12,13 @@ import pytest
 from executor.testing.web import WebServer
 from tests.e2e import jobs
 from tests.e2e.farm import Farm, until
+from tests.e2e.leftovers import nothing_left
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow, pytest.mark.timeout(180)]
 
 ONE = {"qemu-01": "extends: qemu\n"}
 TWO = {**ONE, "qemu-02": "extends: qemu\n"}
+SLACK = 3  # threads or files; one kept for each job would show
 NewFarm = Callable[..., Farm]
 
 
@@ -70,3 +72,20 @@ def test_job_for_nobody_says_so(farm: Farm) -> None:
     for job in done.out.split() if done.code == 0 else ():
         farm.cli("cancel", job, "--wait")
         assert farm.wait(job) == 4
+
+
+def test_agent_and_master_hold_nothing_of_jobs_that_have_ended(new_farm: NewFarm) -> None:
+    farm = new_farm()
+
+    def rounds(count: int) -> None:
+        for job in [farm.submit(jobs.refused()) for _ in range(count)]:
+            assert farm.wait(job) == 2
+            nothing_left(farm, job)
+
+    def settled() -> bool:
+        return farm.agent.holds <= agent and farm.master.holds <= master
+
+    rounds(2)
+    agent, master = (tuple(n + SLACK for n in service.holds) for service in (farm.agent, farm.master))
+    rounds(6)
+    until(settled, 30, f"{farm.agent.holds} <= {agent} and {farm.master.holds} <= {master}")
