@@ -155,5 +155,8 @@ def _in_order(problems: list[Problem], job: str) -> list[Problem]:
     """Each once, also when copies of a repeat block have it: the job's file first, then by line; what has no
     place comes last.
     """
-    seen = {msgspec.structs.replace(p, action="" if p.line else p.action): p for p in reversed(problems)}
-    return sorted(reversed(seen.values()), key=lambda p: (p.file != job, not p.line, p.line, p.column))
+    once: dict[Problem, Problem] = {}
+    for problem in problems:
+        action = "" if problem.line else problem.action
+        once.setdefault(msgspec.structs.replace(problem, action=action), problem)
+    return sorted(once.values(), key=lambda p: (p.file != job, not p.line, p.line, p.column))

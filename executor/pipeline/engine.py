@@ -72,17 +72,13 @@ class Engine:
     # -- one action ----------------------------------------------------------------------------------------
 
     def _block(self, action: Action) -> None:
-        """A top action. A timeout that the job wants skipped is told, and the job goes on (spec: job-format
-        §3).
-        """
+        """A top action. A timeout that the block wants skipped is told, and the job goes on."""
         try:
             self._action(action, Limit(self.context.deadline))
         except TIMEOUTS as error:
             if not action.skip_timeout or self.context.deadline.expired:
                 raise
-            text = (
-                f"{action.name}: the job goes on after this timeout, as its block asks for: {error.message}"
-            )
+            text = f"{action.name}: the job goes on, as the block asks for: {error.message}"
             self._log(journal.WARNING, text)
 
     def _action(self, action: Action, outside: Limit, *, retried: bool = False) -> None:
@@ -271,7 +267,7 @@ class Engine:
             if action.section == "finalize":
                 seconds = min(self._seconds(action), _FINALIZE_ABORTED if self._aborted else float("inf"))
                 try:
-                    self._action(action, Limit(Deadline.after(seconds)))
+                    self._action(action, Limit(Deadline.after(seconds), action))
                 except LavaExecError as error:
                     self._log(journal.ERROR, f"finalize: {error.message}")
 
@@ -281,9 +277,7 @@ def _canceled_twice() -> JobCanceled:
 
 
 def _interrupt_behind(caught: BaseException) -> LavaExecError | None:
-    """An interrupt that hit a `with` in the middle of entering comes out as what that statement then
-    complained of.
-    """
+    """An interrupt that hit a `with` while it was entered comes out as what that statement complained of."""
     behind = caught.__context__
     while behind is not None:
         if isinstance(behind, JobCanceled):

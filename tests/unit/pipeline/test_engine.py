@@ -74,7 +74,7 @@ class Checked(Step):
 class End(Step):
     name = "finalize"
 
-    def __init__(self, *behaviours: LavaExecError, seen: list[str] | None = None) -> None:
+    def __init__(self, *behaviours: Exception, seen: list[str] | None = None) -> None:
         super().__init__(*behaviours, seen=seen, tag="finalize")
         self.section, self.level = "finalize", "9"
 
@@ -523,6 +523,15 @@ def test_a_power_switch_that_fails_keeps_no_console_open(tmp_path: Path) -> None
     assert closed == ["closed"]
     assert len(drained.runs) == 1
     assert "finalize: no answer" in memory.messages(journal.ERROR)
+
+
+def test_a_finalize_that_runs_out_of_time_is_not_the_jobs_limit(tmp_path: Path) -> None:
+    end = End(TimeoutError("the relay is silent"))
+    made, scene = engine(tmp_path, parent(Step()), end)
+    assert made.run().error is None
+    (told,) = [text for text in scene.journal.messages(journal.ERROR) if text.startswith("finalize: ")]
+    assert "job timed out" not in told
+    assert "the relay is silent" in told
 
 
 def test_power_off_has_time_whatever_the_job_says(tmp_path: Path) -> None:
