@@ -6,11 +6,10 @@ Spec: action-pipeline §2, device-config §3.
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from executor.actions.commands import DeviceCommand
+from executor.actions.commands import DeviceCommand, words
 from executor.console.ports import SSH_QUIT, TELNET_QUIT, ProcessPort
 from executor.console.reader import Console
 from executor.errors import ConfigurationError, InfrastructureError
@@ -51,7 +50,13 @@ class ConnectDevice(Action):
                 "the device file has no commands.connect and no connection tagged primary",
                 error_type="Configuration",
             )
-        elif reason := world.tool(shlex.split(connection.connect)[0]):
+            return
+        try:
+            program = words(connection.connect, "connect")[0]
+        except ConfigurationError as error:
+            yield self.problem(error.message, hint=error.hint, error_type=error.error_type)
+            return
+        if reason := world.tool(program):
             yield self.problem(reason, error_type="Infrastructure")
 
     def run(self, run: Run) -> None:
@@ -75,7 +80,7 @@ class ConnectDevice(Action):
 
 def open_console(run: Run, connection: Connection) -> Console:
     """Start the connection's program and read from it; the context owns the console from now on."""
-    argv = shlex.split(connection.connect)
+    argv = words(connection.connect, "connect")
     farewell = next((text for tag, text in _FAREWELLS.items() if tag in connection.tags), b"")
     run.log.info(f"connect {connection.name}: {connection.connect}")
     device, namespace = run.context.device, run.namespace
@@ -142,7 +147,9 @@ class SendRebootCommands(Action):
 
     def run(self, run: Run) -> None:
         device, console = run.context.device, run.console
-        shutdown = str(device.constant("shutdown-message"))
+        own = self.block.parameters.get("parameters") or {} if self.block is not None else {}
+        context = run.context.job.context
+        shutdown = str(own.get("shutdown-message") or device.constant("shutdown-message", context=context))
         for line in self.commands or device.command("soft_reboot") or REBOOT_COMMANDS:
             console.send_line(line)
             try:
