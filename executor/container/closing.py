@@ -9,7 +9,7 @@ import msgspec
 
 from executor.container import secretplace
 from executor.container.ending import Ending, explain
-from executor.container.engine import Engine, EngineGone
+from executor.container.engine import Container, Engine, EngineGone
 from executor.container.jobdir import JobDirectory
 from executor.container.journalfile import Tail, read_tail, seal
 from executor.container.power import power_off, power_off_commands
@@ -24,6 +24,8 @@ REMOVE_SECONDS = 120.0
 POWER_SECONDS = 300.0
 LOOK_SECONDS = 30.0
 TAIL_LINES = 100
+KILLED = 137  # exit code of a process that SIGKILL ended
+OOM_LOOKS, OOM_PAUSE = 5, 0.1  # how often, and seconds between
 
 
 class Outcome(msgspec.Struct):
@@ -76,11 +78,22 @@ class Closing:
     def _look(self, ending: Ending, *, with_output: bool) -> None:
         try:
             seen = self._engine.inspect(self._container, Deadline.after(LOOK_SECONDS))
+            if with_output and ending.exit_code == KILLED and not ending.killed:
+                seen = self._look_again(seen)
             ending.out_of_memory, ending.error = seen.oom, seen.error
             if with_output:
                 ending.said = self._engine.logs(self._container, TAIL_LINES, Deadline.after(LOOK_SECONDS))
         except InfrastructureError as error:
             self._directory.note(f"the ended container cannot be looked at: {error.message}")
+
+    def _look_again(self, seen: Container) -> Container:
+        """The engine hears of a kill for want of memory by another way than of the end, and may hear later."""
+        for _ in range(OOM_LOOKS):
+            if seen.oom:
+                break
+            time.sleep(OOM_PAUSE)
+            seen = self._engine.inspect(self._container, Deadline.after(LOOK_SECONDS))
+        return seen
 
     def _power_off(self, end: End | None) -> str:
         """Unless it is proven that the device is off. Returns a word for Outcome.power."""
