@@ -87,7 +87,7 @@ class Closing:
             self._directory.note(f"the ended container cannot be looked at: {error.message}")
 
     def _look_again(self, seen: Container) -> Container:
-        """The engine hears of a kill for want of memory by another way than of the end, and may hear later."""
+        """The engine hears of a kill for want of memory by another way than of the end, maybe later."""
         for _ in range(OOM_LOOKS):
             if seen.oom:
                 break
