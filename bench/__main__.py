@@ -7,6 +7,8 @@ import argparse
 import json
 import os
 import platform
+import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -34,6 +36,8 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="fewer runs, less waiting")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures into FILE")
     args = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # what was started is ended
+    os.environ["PATH"] += ":/usr/sbin:/sbin"  # mke2fs is there, also for users who do not look there
     rows: list[Row] = []
     broken = False
     before = os.getloadavg()
@@ -42,7 +46,7 @@ def main() -> int:
         measure: Callable[[bool], list[Row]] = import_module(f"bench.{name}").measure
         try:
             rows += measure(args.quick)
-        except Broken as error:
+        except (Broken, OSError, subprocess.SubprocessError) as error:
             print(f"bench: {name} broke: {error}", file=sys.stderr)
             broken = True
     if rows:
