@@ -32,6 +32,7 @@ from executor.container.launch import Bounds
 from executor.container.store import Store
 from executor.errors import InfrastructureError, LavaExecError
 from executor.model.launch import HostFacts
+from executor.model.typeinfo import complete_types
 from executor.wire import keys, messages
 from executor.wire.link import Connected, Disconnected, Link
 from executor.wire.messages import Heartbeat, Hello, Orders, StartJob
@@ -92,6 +93,7 @@ class Agent:
         """Look at the host, take up old jobs, connect. Waits for an engine that is not there yet."""
         state = self._state
         (state / "agent" / "jobs").mkdir(mode=0o700, parents=True, exist_ok=True)
+        complete_types()
         facts = self._facts(state)
         if facts is None:
             return

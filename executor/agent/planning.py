@@ -6,6 +6,7 @@ The one place of the agent that knows the pipeline, which is imported with the f
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -23,6 +24,7 @@ class Planned(msgspec.Struct, frozen=True):
     seconds: float = DAY
 
 
+_turn = threading.Lock()
 Planner = Callable[[str, dict[str, Any], bool], Planned]
 
 
@@ -36,14 +38,18 @@ def warm_up() -> None:
 
 
 def plan_job(text: str, device: dict[str, Any], strict: bool) -> Planned:
-    """Parse and plan. A job without a plan gets the smallest container: its runner tells what is wrong."""
-    from executor.pipeline.planner import plan
-    from executor.schema.device import parse_device
-    from executor.schema.job import parse_job
+    """Parse and plan. A job without a plan gets the smallest container: its runner tells what is wrong.
 
-    job = parse_job(text, "job.yaml", strict=strict).job
-    parsed = parse_device(device, "device.yaml").device
-    if job is None or parsed is None:
-        return Planned(Needs())
-    planned = plan(job, parsed)
-    return Planned(planned.needs, job.timeouts.job or DAY)
+    One job at a time: the types of jobs are imported here, too late to be completed (see model.typeinfo).
+    """
+    with _turn:
+        from executor.pipeline.planner import plan
+        from executor.schema.device import parse_device
+        from executor.schema.job import parse_job
+
+        job = parse_job(text, "job.yaml", strict=strict).job
+        parsed = parse_device(device, "device.yaml").device
+        if job is None or parsed is None:
+            return Planned(Needs())
+        planned = plan(job, parsed)
+        return Planned(planned.needs, job.timeouts.job or DAY)

@@ -19,6 +19,7 @@ from executor.container.journalfile import read_journal
 from executor.container.session import CancelSteps, Launch, Session
 from executor.container.store import Store
 from executor.errors import Bug
+from executor.model.typeinfo import complete_types
 from executor.report.reader import JournalReader
 from executor.report.summarize import SummaryBuilder
 from executor.report.summary import Summary
@@ -44,6 +45,7 @@ class LocalRun:
     def __init__(
         self, here: App, engine: Engine, directory: Path, *, show_log: bool, cache: Cache | None = None
     ) -> None:
+        complete_types()
         self._here = here
         self._grown = threading.Event()
         self._done = threading.Event()

@@ -36,6 +36,7 @@ from executor.master.offload import Full, Offload
 from executor.master.parking import Parked, Parking
 from executor.master.settings import Settings, load_settings
 from executor.master.submission import Accepted, Check, Question, Refused, Site, examine
+from executor.model.typeinfo import complete_types
 from executor.wire import messages
 from executor.wire.keys import Identity, Keyring, first_start
 from executor.wire.messages import Failure
@@ -484,6 +485,7 @@ def run_master(
         settings = configs / "master.yaml"
     elif not settings.exists():
         raise ConfigurationError(f"there is no file {settings}")
+    complete_types()
     master = Master(state, load_settings(settings), configs, check, bind)
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
