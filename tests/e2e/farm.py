@@ -231,7 +231,7 @@ class Farm:
     def __init__(self, root: Path, *, files: Path = ASSETS, devices: dict[str, str] | None = None) -> None:
         self.root, self.state = root, root / "state"
         self.locks = root / "locks"
-        self.secrets = Path("/dev/shm") / f"lava-exec-e2e-{secrets.token_hex(4)}"  # noqa: S108 - memory
+        self.secrets = Path("/dev/shm") / f"e2e-lava-exec-{secrets.token_hex(4)}"  # noqa: S108 - memory
         self.configs = root / "device-configs"
         self.address = f"tcp://127.0.0.1:{free_port()}"
         root.mkdir(parents=True, exist_ok=True)
