@@ -84,6 +84,7 @@ class Farm:
     """`lava-exec serve` with types `qemu` and those given as text, in a temporary directory."""
 
     def __init__(self, types: dict[str, str] | None = None) -> None:
+        docker("image", "inspect", IMAGE)  # first of all: what is missing here
         STATE.mkdir(exist_ok=True)
         self.path = Path(tempfile.mkdtemp(prefix="bench-", dir=STATE))
         self.state = self.path / "state"
@@ -177,12 +178,14 @@ class Farm:
             except subprocess.TimeoutExpired:
                 os.killpg(self._serve.pid, signal.SIGKILL)
                 self._serve.wait()
-        left = docker("ps", "--all", "--quiet", "--filter", f"label={_LABEL_STATE}={self.state}").split()
-        if left:
-            docker("rm", "--force", *left)
-        self._events.stop()
-        self._log.close()
-        shutil.rmtree(self.path, ignore_errors=True)
+        try:
+            left = docker("ps", "--all", "--quiet", "--filter", f"label={_LABEL_STATE}={self.state}").split()
+            if left:
+                docker("rm", "--force", *left)
+        finally:
+            self._events.stop()
+            self._log.close()
+            shutil.rmtree(self.path, ignore_errors=True)
 
     def _journal(self, id: str) -> Path:
         return self.state / "master" / "jobs" / id / "journal.ndjson"
