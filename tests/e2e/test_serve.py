@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.docker, pytest.mark.qemu, pytest.mark.slow, pytest.mar
 
 
 @pytest.fixture
-def farm(engine: None, tmp_path: Path) -> Iterator[Farm]:
+def served(engine: None, tmp_path: Path) -> Iterator[Farm]:
     """Served by one command."""
     made = Farm(tmp_path / "farm")
     try:
@@ -40,28 +40,28 @@ def gone(pid: int) -> bool:
     return True
 
 
-def test_killed_parts_come_back_and_the_job_goes_on(farm: Farm) -> None:
-    job = farm.submit(jobs.busybox(jobs.lines(100), "lava-test-case after --result pass"))
-    farm.see(job, "numbered line 5 of it")
-    before = farm.serve.children
+def test_killed_parts_come_back_and_the_job_goes_on(served: Farm) -> None:
+    job = served.submit(jobs.busybox(jobs.lines(100), "lava-test-case after --result pass"))
+    served.see(job, "numbered line 5 of it")
+    before = served.serve.children
     os.kill(before["agent"], signal.SIGKILL)
-    until(lambda: farm.serve.children.get("agent", before["agent"]) != before["agent"], 30, "another agent")
-    until(lambda: farm.online, 60, "the agent at the master")
+    until(lambda: served.serve.children.get("agent", before["agent"]) != before["agent"], 30, "another agent")
+    until(lambda: served.online, 60, "the agent at the master")
 
-    before = farm.serve.children
-    farm.serve.kill()  # none of its children may outlive it
+    before = served.serve.children
+    served.serve.kill()  # none of its children may outlive it
     until(lambda: gone(before["agent"]) and gone(before["master"]), 30, "the end of master and agent")
-    farm.serve.start(ready=False)
-    assert farm.wait(job) == 0, farm.tail(job)
-    assert cases(farm.results(job)) == {"after": "pass"}
-    log = farm.results(job)["log"]
+    served.serve.start(ready=False)
+    assert served.wait(job) == 0, served.tail(job)
+    assert cases(served.results(job)) == {"after": "pass"}
+    log = served.results(job)["log"]
     assert (log["missing_records"], log["unreadable"]) == (0, 0)
-    nothing_left(farm, job)
+    nothing_left(served, job)
 
 
-def test_ends_in_order_when_asked(farm: Farm) -> None:
-    before = farm.serve.children
-    assert farm.serve.stop() == 0
+def test_ends_in_order_when_asked(served: Farm) -> None:
+    before = served.serve.children
+    assert served.serve.stop() == 0
     assert gone(before["agent"])
     assert gone(before["master"])
-    assert "stopped" in farm.serve.log
+    assert "stopped" in served.serve.log
