@@ -30,7 +30,7 @@ check: venv ## lint, format, types, unit tests: under a minute, no engine needed
 	@.venv/bin/ruff check
 	@.venv/bin/ruff format --check
 	@.venv/bin/mypy
-	@$(PY) -m pytest -q tests/unit
+	@$(PY) -m pytest -q -n auto tests/unit
 
 bench: setup ## measure; prints the table of bench/
 	@scripts/setup test

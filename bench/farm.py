@@ -23,13 +23,14 @@ from types import TracebackType
 
 import msgspec
 
+from executor.container.facts import job_images
 from executor.model import journal
 
 ROOT = Path(__file__).resolve().parents[1]
 STATE = ROOT / ".lava-exec"
 ASSETS = STATE / "assets"
 PROGRAM = Path(sys.executable).with_name("lava-exec")
-IMAGE = "lava-exec/qemu:latest"
+IMAGE = job_images()[1]
 LABEL = "lava-exec=bench"  # of containers that belong to no job
 LIMIT = 300.0  # seconds for anything
 _SETTLE = 5.0  # seconds in which what must come soon after a job's end has come

@@ -52,7 +52,7 @@ class Host:
 
     def facts_now(self) -> HostFacts:
         """The facts, with the images as they are at this moment."""
-        images = host_facts.image_digests(self.engine)
+        images = host_facts.image_digests(self.engine, host_facts.job_images(self.facts.image_tag))
         with self._lock:
             self.facts = msgspec.structs.replace(self.facts, images=images)
             return self.facts

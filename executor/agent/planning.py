@@ -33,7 +33,7 @@ def warm_up() -> None:
     from executor.pipeline.method import builtin_registry
     from executor.schema import device, job
 
-    builtin_registry()
+    builtin_registry().load()
     _ = device, job
 
 

@@ -89,10 +89,11 @@ def engine(found: list[Engine]) -> Checks:
 def images(here: App, made: Engine) -> Checks:
     """Are the images here, of this version, and do containers of them get no more than they should?"""
     from executor import __version__
-    from executor.container.facts import IMAGES, collect
+    from executor.container.facts import collect, job_images
 
     facts = collect(made, here.state_path, probe_kvm=False)
-    for reference in IMAGES:
+    references = job_images(facts.image_tag)
+    for reference in references:
         digest = facts.images.get(reference, "")
         if not digest:
             mend = "make images, or on a host without network: docker load < images.tar"
@@ -118,10 +119,10 @@ def images(here: App, made: Engine) -> Checks:
             )
             if bad
         ]
-        if wrong and reference == IMAGES[0]:
+        if wrong and reference == references[0]:
             mend = "Let the engine use its default seccomp profile; see its daemon.json."
             yield Check("isolation", WARN, f"seen from inside a container: {', '.join(wrong)}", mend)
-        elif reference == IMAGES[0]:
+        elif reference == references[0]:
             yield Check(
                 "isolation", OK, "from inside: seccomp, no new privileges, no capabilities, bind mounts"
             )

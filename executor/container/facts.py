@@ -20,7 +20,7 @@ from executor.errors import ConfigurationError, InfrastructureError
 from executor.model.deadline import Deadline
 from executor.model.launch import UID, HostFacts, LaunchSpec, Mount
 
-IMAGES = ("lava-exec/dispatcher:latest", "lava-exec/qemu:latest")
+TAG = "LAVA_EXEC_VERSION"  # names the version of the job images, as in compose.yaml
 _SECONDS = 30.0
 _PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy")
 _BUNDLES = (
@@ -43,7 +43,7 @@ def collect(
     state: Path,
     *,
     worker: str = "",
-    images: tuple[str, ...] = IMAGES,
+    images: tuple[str, ...] = (),
     probe_kvm: bool = True,
     environment: dict[str, str] | None = None,
 ) -> HostFacts:
@@ -68,8 +68,9 @@ def collect(
         dispatcher_ip=dispatcher_ip(),
         http_proxy=proxies(environment),
         ca_bundle=ca_bundle(environment),
+        image_tag=environment.get(TAG) or "latest",
     )
-    facts.images = image_digests(engine, images)
+    facts.images = image_digests(engine, images or job_images(facts.image_tag))
     kept = before = _read_kept(state)
     if in_container() and (key := _hash(info.version, str(state), _mount_of(state))) != kept.paths_key:
         check_paths(engine, facts, state)
@@ -84,7 +85,13 @@ def collect(
     return facts
 
 
-def image_digests(engine: Engine, references: tuple[str, ...] = IMAGES) -> dict[str, str]:
+def job_images(tag: str = "") -> tuple[str, ...]:
+    """References of the images that jobs run in: dispatcher, qemu; of the tag that the environment names."""
+    tag = tag or os.environ.get(TAG) or "latest"
+    return (f"lava-exec/dispatcher:{tag}", f"lava-exec/qemu:{tag}")
+
+
+def image_digests(engine: Engine, references: tuple[str, ...]) -> dict[str, str]:
     """Config digests of those that are here. Takes milliseconds: asked for each job, images are rebuilt."""
     found = {name: engine.image_digest(name, Deadline.after(_SECONDS)) for name in references}
     return {name: digest for name, digest in found.items() if digest}

@@ -81,7 +81,7 @@ def plan_container(
     limits = limits or Limits()
     asked = _asked_by_device(device)
     needs = needs | asked.needs
-    reference = image or f"lava-exec/{needs.image}:latest"
+    reference = image or f"lava-exec/{needs.image}:{facts.image_tag}"
     digest = facts.images.get(reference, "")
     if not digest:
         raise InfrastructureError(

@@ -60,6 +60,7 @@ class HostFacts(msgspec.Struct, omit_defaults=True):
     http_proxy: dict[str, str] = {}  # environment names and values that reach the jobs
     ca_bundle: str = ""  # host path of a CA bundle that reaches the jobs, or ""
     images: dict[str, str] = {}  # image reference -> config digest
+    image_tag: str = "latest"  # which version of the job images is used
 
 
 class Mount(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -9,7 +9,9 @@ is never used, and the same section and name twice is an error.
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import pkgutil
+import re
 import sys
 from collections.abc import Callable
 from functools import cache
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 
 GROUP = "lava_exec.methods"  # of entry points
 SECTIONS = ("deploy", "boot", "test", "command")
+_MODULE = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*\Z")  # of values of `to` and `method`
 
 
 class Method:
@@ -76,40 +79,75 @@ def _is_method(value: Any) -> TypeGuard[type[Method]]:
 
 
 class Registry:
-    """All methods, by section. Immutable once built."""
+    """Methods by section, those of the given modules. `finalize` makes the action that ends every plan."""
 
     def __init__(self, modules: list[ModuleType], finalize: Callable[[], Action]) -> None:
-        self.finalize = finalize  # makes the action that ends every plan
-        found: dict[tuple[str, str], type[Method]] = {}
+        self.finalize = finalize
+        self._methods: dict[tuple[str, str], type[Method]] = {}
         for module in modules:
-            for value in vars(module).values():
-                if not _is_method(value) or value.__module__ != module.__name__:
-                    continue
-                key = (value.section, value.name)
-                if key in found:
-                    raise Bug(f"two methods for {key}: {found[key].__module__} and {module.__name__}")
-                found[key] = value
-        self._methods = dict(sorted(found.items()))
+            self._add(module)
 
     def of(self, section: str) -> list[type[Method]]:
         """Methods of a section, in order of name."""
-        return [m for (s, _), m in self._methods.items() if s == section]
+        return [found for (where, _), found in sorted(self._methods.items()) if where == section]
+
+    def called(self, section: str, name: str) -> list[type[Method]]:
+        """Those to ask first for a block that names its method, or none when all must be asked."""
+        del name
+        return self.of(section)
+
+    def _add(self, module: ModuleType) -> list[type[Method]]:
+        found = [m for m in vars(module).values() if _is_method(m) and m.__module__ == module.__name__]
+        for value in found:
+            key = (value.section, value.name)
+            before = self._methods.setdefault(key, value)
+            if before is not value:
+                raise Bug(f"two methods for {key}: {before.__module__} and {module.__name__}")
+        return found
+
+
+class BuiltinRegistry(Registry):
+    """Everything below executor/actions/ and in the entry points, loaded as it is needed.
+
+    To import all methods takes longer than to plan a job. A module is called after the value of `to` or
+    `method` that it serves (`u-boot` is in u_boot.py), so a block that one of its methods accepts needs no
+    other; all of them are loaded where none does, to tell every reason.
+    """
+
+    def __init__(self) -> None:
+        finalize = importlib.import_module("executor.actions.finalize")
+        super().__init__([], finalize.Finalize)
+        self._complete: set[str] = set()
+        self._elsewhere = _from_elsewhere()
+        for module in self._elsewhere:
+            self._add(module)
+
+    def of(self, section: str) -> list[type[Method]]:
+        if section not in self._complete:
+            package = importlib.import_module(f"executor.actions.{section}")
+            for info in pkgutil.iter_modules(package.__path__):
+                self._add(importlib.import_module(f"{package.__name__}.{info.name}"))
+            self._complete.add(section)
+        return super().of(section)
+
+    def called(self, section: str, name: str) -> list[type[Method]]:
+        if self._elsewhere or not _MODULE.match(name):
+            return self.of(section)
+        module = f"executor.actions.{section}.{name.replace('-', '_')}"
+        if importlib.util.find_spec(module) is None:
+            return []
+        return self._add(importlib.import_module(module))
+
+    def load(self) -> None:
+        """Import everything: for a program that stays and plans in several threads."""
+        for section in SECTIONS:
+            self.of(section)
 
 
 @cache
-def builtin_registry() -> Registry:
-    """Everything below executor/actions/ and in the entry points."""
-    modules = []
-    for section in SECTIONS:
-        package = importlib.import_module(f"executor.actions.{section}")
-        modules.append(package)
-        modules.extend(
-            importlib.import_module(f"{package.__name__}.{info.name}")
-            for info in pkgutil.iter_modules(package.__path__)
-        )
-    modules.extend(_from_elsewhere())
-    finalize = importlib.import_module("executor.actions.finalize")
-    return Registry(modules, finalize.Finalize)
+def builtin_registry() -> BuiltinRegistry:
+    """The methods of this program and of installed packages."""
+    return BuiltinRegistry()
 
 
 def _from_elsewhere() -> list[ModuleType]:

@@ -169,17 +169,16 @@ class _Planner:
     def _select(self, request: Request) -> type[Method]:
         block = request.block
         _base_check(request)
-        accepted: list[type[Method]] = []
-        reasons: dict[str, str] = {}
-        for candidate in self.registry.of(block.section):
-            reason = candidate.accepts(request)
-            if reason:
-                reasons[candidate.name] = reason
-            else:
-                accepted.append(candidate)
-        if accepted:
-            return max(accepted, key=lambda m: m.priority)
-        raise _refusal(block, reasons)
+        named = block.parameters.get("to") or block.parameters.get("method")
+        for candidates in (
+            self.registry.called(block.section, named) if isinstance(named, str) else [],
+            self.registry.of(block.section),
+        ):
+            reasons = {candidate: candidate.accepts(request) for candidate in candidates}
+            accepted = [candidate for candidate, reason in reasons.items() if not reason]
+            if accepted:
+                return max(accepted, key=lambda m: m.priority)
+        raise _refusal(block, {candidate.name: reason for candidate, reason in reasons.items()})
 
     def _tests(self) -> dict[str, list[TestBlock]]:
         """Test blocks by the namespace whose console they use."""

@@ -14,12 +14,13 @@ from pathlib import Path
 
 import pytest
 
+from executor.container.facts import job_images
 from tests.e2e import jobs
 from tests.e2e.farm import ASSETS, ROOT, Cli, Farm, Running
 from tests.e2e.gitserver import GitServer
 from tests.e2e.leftovers import nothing_left_at_all
 
-IMAGES = ("lava-exec/dispatcher:latest", "lava-exec/qemu:latest")
+IMAGES = job_images()
 REQUIRE = "LAVA_EXEC_REQUIRE_E2E"
 # Jobs of the shared farm, the long ones first: they start with the first test and run beside the others.
 EXAMPLE_JOBS = (

@@ -12,13 +12,14 @@ from pathlib import Path
 
 import pytest
 
+from executor.container.facts import job_images
 from tests.e2e import jobs
 from tests.e2e.farm import ASSETS, ROOT, Cli, until
 
 pytestmark = [pytest.mark.docker, pytest.mark.qemu, pytest.mark.slow, pytest.mark.timeout(300)]
 
 STORAGE = ROOT / ".lava-exec" / "podman"  # images that were carried over once
-IMAGES = ("lava-exec/qemu:latest", "lava-exec/dispatcher:latest")
+IMAGES = job_images()
 
 
 class Podman:
@@ -80,7 +81,7 @@ def podman(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
         pytest.skip(f"podman does not work here: {told.stderr.strip()[-300:]}")
     for image in IMAGES:
         made.carry(image)
-    tried = made("run", "--rm", "--init", "--network=none", f"localhost/{IMAGES[1]}", "true")
+    tried = made("run", "--rm", "--init", "--network=none", f"localhost/{IMAGES[0]}", "true")
     if tried.returncode:
         pytest.skip(f"podman runs no container here: {tried.stderr.strip()[-300:]}")
     argv = ["podman", "system", "service", "--time=0", f"unix://{made.socket}"]

@@ -14,7 +14,7 @@ import pytest
 
 from executor.container.cache import Cache
 from executor.container.engine import Engine, connect
-from executor.container.facts import collect
+from executor.container.facts import collect, job_images
 from executor.container.jobdir import JobDirectory
 from executor.container.launch import LABEL_STATE, plan_container
 from executor.container.session import CancelSteps, Launch, Outcome, Session
@@ -22,6 +22,8 @@ from executor.container.store import Store
 from executor.model.deadline import Deadline
 from executor.model.launch import HostFacts, LaunchSpec, Needs
 from executor.model.worker import Worker
+
+QEMU_IMAGE = job_images()[1]
 
 pytestmark = pytest.mark.docker
 
@@ -80,8 +82,8 @@ def engine() -> Engine:
 @pytest.fixture(scope="module")
 def facts(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> HostFacts:
     found = collect(engine, tmp_path_factory.mktemp("facts"))
-    if "lava-exec/qemu:latest" not in found.images:
-        pytest.fail("the image lava-exec/qemu:latest is not here: make images")
+    if QEMU_IMAGE not in found.images:
+        pytest.fail(f"the image {QEMU_IMAGE} is not here: make images")
     return found
 
 
@@ -195,7 +197,7 @@ def test_promises_of_a_running_job_seen_with_inspect(bench: Bench) -> None:
     assert config["User"] == f"{bench.facts.uid}:{bench.facts.gid}"
     sources = [mount["Source"] for mount in seen["Mounts"]]
     assert all(source.startswith(str(bench.root / "job")) for source in sources), sources
-    assert seen["Image"] == bench.facts.images["lava-exec/qemu:latest"]
+    assert seen["Image"] == bench.facts.images[QEMU_IMAGE]
     assert config["Labels"]["lava-exec"] == "job"
     assert config["Labels"]["lava-exec.job"] == "7"
 
