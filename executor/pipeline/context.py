@@ -55,6 +55,7 @@ class Artifact:
     unpacked: str = ""  # the compression that was taken off
     image_arg: str = ""
     format: str = ""
+    served: str = ""  # its name at the TFTP server, as a bootloader asks for it
 
     @property
     def safe_label(self) -> str:
@@ -89,6 +90,15 @@ class Source:
 
 
 @dataclass
+class NfsRoot:
+    """A root file system that the device mounts over the network."""
+
+    server: str
+    path: str  # as the server exports it
+    directory: Path | None = None  # here, when the job may write to it
+
+
+@dataclass
 class Namespace:
     """What deploy, boot and test of one namespace share."""
 
@@ -103,6 +113,10 @@ class Namespace:
     overlay_secrets: Path | None = None  # the second archive, not kept
     overlay_disk: OverlayDisk | None = None
     overlay_applied: bool = False  # the overlay lies in an image already
+    kernel_type: str = ""  # image, zimage or uimage: which command of a bootloader starts it
+    nfs_root: NfsRoot | None = None
+    extra_files: str = ""  # directory at the TFTP server
+    substitutions: dict[str, str] = field(default_factory=dict)  # "{SERVER_IP}" → value, for what is sent
     console: Console | None = None
     prompts: list[str] = field(default_factory=list)
     environment_exported: bool = False
@@ -119,6 +133,8 @@ class Namespace:
         self.artifacts.clear()
         self.overlay = self.overlay_secrets = self.overlay_disk = None
         self.overlay_applied = False
+        self.kernel_type = self.extra_files = ""
+        self.nfs_root = None
 
 
 @dataclass
