@@ -60,7 +60,7 @@ class ConnectDevice(Action):
             yield self.problem(reason, error_type="Infrastructure")
 
     def run(self, run: Run) -> None:
-        namespace = run.namespace
+        namespace = run.connection
         if namespace.console is not None and namespace.console.alive:
             run.log.debug(f"{namespace.console.name} is connected already")
             return
@@ -70,7 +70,7 @@ class ConnectDevice(Action):
         namespace.console = open_console(run, connection)
 
     def cleanup(self, run: Run) -> None:
-        namespace = run.namespace
+        namespace = run.connection
         if namespace.console is not None:
             namespace.console.close(run.deadline.within(10))
             if namespace.console in run.context.consoles:
@@ -83,7 +83,7 @@ def open_console(run: Run, connection: Connection) -> Console:
     argv = words(connection.connect, "connect")
     farewell = next((text for tag, text in _FAREWELLS.items() if tag in connection.tags), b"")
     run.log.info(f"connect {connection.name}: {connection.connect}")
-    device, namespace = run.context.device, run.namespace
+    device, namespace = run.context.device, run.connection
     console = Console(
         ProcessPort(argv, farewell=farewell),
         run.context.journal,
@@ -116,8 +116,8 @@ class ResetDevice(Action):
             yield SendRebootCommands(self.soft_reboot)
 
     def run(self, run: Run) -> None:
-        if run.namespace.console is not None:
-            run.namespace.console.expect_reset()
+        if run.connected is not None:
+            run.connected.expect_reset()
 
 
 class PduReboot(DeviceCommand):

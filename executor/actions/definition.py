@@ -34,12 +34,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Definition:
-    """One entry of `definitions`. `index` counts over all test blocks of the namespace."""
+    """One entry of `definitions`."""
 
-    index: int
+    index: int  # number in the overlay
     given: dict[str, Any]
     block: Block
     number: int = 0  # within its block
+    suite: int = 0  # number that its suite is called by
 
     @property
     def origin(self) -> str:

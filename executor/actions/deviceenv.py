@@ -39,7 +39,7 @@ class ExportDeviceEnv(Action):
         for name, value in variables.items():
             line = f"export {name}={shlex.quote(value)}"
             console.send_line(line)
-            console.expect(run.namespace.prompts, run.operation)
+            console.expect(run.connection.prompts, run.operation)
             if run.namespace.shell_file:
                 console.send_line(f"echo {shlex.quote(line)} >> {run.namespace.shell_file}")
-                console.expect(run.namespace.prompts, run.operation)
+                console.expect(run.connection.prompts, run.operation)

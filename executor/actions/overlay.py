@@ -37,7 +37,10 @@ def definitions_of(site: Site) -> list[tuple[int, list[Definition]]]:
         if test.stage < 0:
             continue
         first = test.first_definition
-        given = [Definition(first + n, d, test.block, n) for n, d in enumerate(test.definitions)]
+        given = [
+            Definition(first + n, d, test.block, n, test.first_suite + n)
+            for n, d in enumerate(test.definitions)
+        ]
         found.append((test.stage, given))
     return found
 
@@ -141,7 +144,7 @@ class DefinitionOverlay(_OfDefinition):
             file.read_text(encoding="utf-8", errors="replace"), f"{wanted.name}:{wanted.path}"
         )
         namespace.definitions[wanted.index] = PlacedDefinition(
-            index=wanted.index,
+            index=wanted.suite,
             name=wanted.name or parsed.name,
             uuid=source.uuid,
             source_dir=source.directory,

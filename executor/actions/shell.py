@@ -100,8 +100,8 @@ class LoginAction(Action):
                 yield self.problem(text, "prompts", number, severity="warning", hint=hint)
 
     def run(self, run: Run) -> None:
-        namespace, console = run.namespace, run.console
-        namespace.prompts = prompts_of(self.parameters, run.context.device, run.context.job)
+        console = run.console
+        run.connection.prompts = prompts_of(self.parameters, run.context.device, run.context.job)
         login = self._login(run)
         run.tell_wait([*login.prompts, *([login.login_prompt] if login.login_prompt else [])], run.deadline)
         seen = len(console.faults)
@@ -124,7 +124,7 @@ class LoginAction(Action):
             context = run.context.job.context
             start = run.context.device.constant("kernel-start-message", default="", context=context)
         return Login(
-            prompts=run.namespace.prompts,
+            prompts=run.connection.prompts,
             kernel_start=str(start),
             login_prompt=auto.login_prompt if auto else "",
             username=auto.username if auto else "",
@@ -169,7 +169,7 @@ class ExpectShell(Action):
     description = "see that a shell answers"
 
     def run(self, run: Run) -> None:
-        prompts = run.namespace.prompts
+        prompts = run.connection.prompts
         if not prompts:
             raise JobError("no prompts to expect", "give `prompts` in the boot block")
         run.tell_wait(prompts, run.operation)

@@ -162,3 +162,10 @@ class JobContext:
     def namespace(self, name: str) -> Namespace:
         """The namespace, made at first use."""
         return self.namespaces.setdefault(name, Namespace(name))
+
+    def attend(self, name: str) -> None:
+        """A block works with the console of this namespace; what the others say is `feedback` (spec:
+        results-and-logs §1).
+        """
+        for console in self.consoles:
+            console.foreground = console.namespace == name

@@ -73,6 +73,8 @@ class Engine:
 
     def _block(self, action: Action) -> None:
         """A top action. A timeout that the block wants skipped is told, and the job goes on."""
+        if action.block is not None:
+            self.context.attend(action.block.connection_namespace)
         try:
             self._action(action, Limit(self.context.deadline))
         except TIMEOUTS as error:

@@ -8,6 +8,7 @@ a parent that may be tried N times gives each child an Nth of its limit (spec: j
 from __future__ import annotations
 
 import difflib
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -48,8 +49,9 @@ class TestBlock:
     __test__ = False
     block: Block
     method: type[Method]
-    stage: int  # index among the blocks of its namespace that need an overlay, -1 when it needs none
-    first_definition: int  # index of its first definition over all blocks of the namespace
+    stage: int  # its directory in every overlay that holds it, from 0; -1 when it needs none
+    first_definition: int  # number of its first definition in every overlay that holds it
+    first_suite: int  # number of the same over all blocks of its own namespace, which suites are called by
 
     @property
     def definitions(self) -> list[dict[str, object]]:
@@ -181,10 +183,14 @@ class _Planner:
         raise _refusal(block, {candidate.name: reason for candidate, reason in reasons.items()})
 
     def _tests(self) -> dict[str, list[TestBlock]]:
-        """Test blocks by the namespace whose console they use."""
+        """Test blocks by namespace: their own, and the one whose console they use (spec: job-format §8).
+
+        Such a block lies in the overlays of both, so its numbers there must be free in both.
+        """
         found: dict[str, list[TestBlock]] = {}
-        stages: dict[str, int] = {}
-        definitions: dict[str, int] = {}
+        stages: Counter[str] = Counter()
+        definitions: Counter[str] = Counter()
+        suites: Counter[str] = Counter()
         for block in self.job.blocks:
             if block.section != "test":
                 continue
@@ -193,17 +199,17 @@ class _Planner:
             except (LavaExecError, *_STUMBLES):
                 continue  # reported when the block itself is planned
             needs_overlay = getattr(chosen, "needs_overlay", False)
-            stage = stages.get(block.namespace, 0) if needs_overlay else -1
-            first = definitions.get(block.namespace, 0)
-            test = TestBlock(block, chosen, stage, first)
+            namespaces = {block.namespace, block.connection_namespace}
+            stage = max(stages[name] for name in namespaces) if needs_overlay else -1
+            first = max(definitions[name] for name in namespaces)
+            test = TestBlock(block, chosen, stage, first, suites[block.namespace])
             if needs_overlay:
-                stages[block.namespace] = stage + 1
-                definitions[block.namespace] = first + len(test.definitions)
-            for namespace in {
-                block.namespace,
-                str(block.parameters.get("connection-namespace") or block.namespace),
-            }:
-                found.setdefault(namespace, []).append(test)
+                suites[block.namespace] += len(test.definitions)
+            for name in namespaces:
+                found.setdefault(name, []).append(test)
+                if needs_overlay:
+                    stages[name] = stage + 1
+                    definitions[name] = first + len(test.definitions)
         return found
 
     def _place(self, action: Action, level: str, place: _Place, parent: Action | None = None) -> Action:

@@ -46,6 +46,8 @@ def mark_end(
             "namespace": action.namespace,
             "extra": run.results,
         }
+        if run.connection.name != action.namespace:
+            record["connection-namespace"] = run.connection.name
         if retried:
             record["attempt"] = run.outer
         out.record(journal.RESULTS, record)

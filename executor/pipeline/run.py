@@ -46,11 +46,16 @@ class Run:
         return self.deadline.within(self.action.connection_limit)
 
     @property
-    def connected(self) -> Console | None:
-        """The console that this action's block uses, if there is one by now."""
+    def connection(self) -> Namespace:
+        """The namespace whose console this action's block uses: its own, unless the block names another."""
         block = self.action.block
         name = block.connection_namespace if block is not None else self.action.namespace
-        return self.context.namespace(name).console
+        return self.context.namespace(name)
+
+    @property
+    def connected(self) -> Console | None:
+        """The console that this action's block uses, if there is one by now."""
+        return self.connection.console
 
     @property
     def console(self) -> Console:

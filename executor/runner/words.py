@@ -45,7 +45,7 @@ def header(worker: Worker, checked: Checked, text: str) -> Header:
 def definitions(planned: Plan) -> list[str]:
     """`<idx>_<name>` of every test definition whose name is known before it is read."""
     found = [a.definition for a in planned.walk() if isinstance(a, RepoAction)]
-    return [f"{d.index}_{d.name}" for d in found if d.name]
+    return list(dict.fromkeys(f"{d.suite}_{d.name}" for d in found if d.name))
 
 
 def end_of(outcome: Outcome, context: JobContext | None, seconds: float) -> End:

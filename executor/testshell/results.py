@@ -233,6 +233,14 @@ class Bookkeeper:
         self._broken = True
         raise (JobError if event.error_type == "Job" else TestError)(event.message)
 
+    def _multinode(self, event: events.Multinode) -> None:
+        self._broken = True
+        call = f"lava-{event.api.replace('_', '-')}"
+        raise TestError(
+            f"the test calls {call} {event.arguments}, but this job is not part of a group",
+            "only jobs of a group, `protocols: lava-multinode`, can wait for each other",
+        )
+
     def _malformed(self, event: events.Malformed) -> None:
         self._note("error", f"damaged or malformed signal, {event.reason}: {event.text[:300]}")
 
@@ -271,6 +279,7 @@ _HANDLERS: dict[type[Event], Callable[[Bookkeeper, Any], None]] = {
     events.Raised: Bookkeeper._raised,
     events.Broken: Bookkeeper._broken_signal,
     events.Malformed: Bookkeeper._malformed,
+    events.Multinode: Bookkeeper._multinode,
     events.Ignored: Bookkeeper._ignored,
     events.Announced: Bookkeeper._announced,
     events.Attached: Bookkeeper._attached,

@@ -17,10 +17,13 @@ _LIMIT = 300.0  # seconds
 _ATTEMPTS = 3
 
 
-def fetch_attachments(run: Run, stage: str) -> None:
-    """Store what was attached below /out/attachments; what does not arrive whole is named in the log."""
+def fetch_attachments(run: Run, root: str, stage: str) -> None:
+    """Store what was attached below /out/attachments; what does not arrive whole is named in the log.
+
+    `root` is where the overlay lies on the device, `stage` the block's directory below it.
+    """
     reader = AttachmentReader()
-    command = f"{run.namespace.results_dir}/bin/lava-attachments {stage} {CONSOLE_BYTES}"
+    command = f"{root}/bin/lava-attachments {root}/{stage} {CONSOLE_BYTES}"
     keep = 3 * CONSOLE_BYTES + 65536
     try:
         for _ in range(_ATTEMPTS):
@@ -28,7 +31,7 @@ def fetch_attachments(run: Run, stage: str) -> None:
             if reader.listed and not again:
                 break
             line = f"{command} {again}".rstrip()
-            done = run.console.command(line, run.namespace.prompts, run.deadline, limit=_LIMIT, keep=keep)
+            done = run.console.command(line, run.connection.prompts, run.deadline, limit=_LIMIT, keep=keep)
             reader.take(done.output)
     except (JobError, TimeoutError) as error:
         run.log.warning(f"attached files could not be read: {error}")

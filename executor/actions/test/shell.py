@@ -19,13 +19,15 @@ from executor.model.job import BlockParameters
 from executor.pipeline.action import Action, RetryAction
 from executor.pipeline.method import Method, method
 from executor.pipeline.planner import Request
-from executor.testshell.events import Event
+from executor.testshell.events import Event, Feedback
 from executor.testshell.results import Bookkeeper
 from executor.testshell.stream import SignalStream
 
 if TYPE_CHECKING:
+    from executor.pipeline.context import Namespace
     from executor.pipeline.planner import Site
     from executor.pipeline.run import Run
+    from executor.testshell.placed import PlacedDefinition
 
 _PROMPT_LIMIT = 30.0  # seconds for a prompt that should be there
 _COMMAND_LIMIT = 30.0  # seconds for a command that prepares the test
@@ -68,6 +70,7 @@ class ShellTest(Method):
 class TestShellRetry(RetryAction):
     """The block, tried again as a whole."""
 
+    __test__ = False
     name = "lava-test-retry"
     summary = "test shell with retry"
     description = "run the block's definitions, with retry"
@@ -87,6 +90,7 @@ class TestShellRetry(RetryAction):
 class TestShell(Action):
     """One run of lava-test-runner over the block's definitions."""
 
+    __test__ = False
     name = "lava-test-shell"
     summary = "test shell"
     description = "run lava-test-runner and read its signals"
@@ -97,53 +101,52 @@ class TestShell(Action):
         self.definitions = definitions  # their numbers in the namespace
 
     def run(self, run: Run) -> None:
-        namespace, console = run.namespace, run.console
-        if not namespace.results_dir or namespace.overlay is None:
+        home, console = overlay_home(run), run.console
+        if not home.results_dir or home.overlay is None:
             raise JobError("no overlay was made for this test", "a deploy block must come before it")
-        prompts = namespace.prompts
+        root, prompts = home.results_dir, run.connection.prompts
         console.character_delay = run.action.character_delay / 1000
-        self._prepare(run)
-        listener = _Listener(run, self.stage, self.definitions)
-        directory = f"{namespace.results_dir}/{self.stage}"
+        self._prepare(run, home)
+        placed = [p for index, p in sorted(home.definitions.items()) if index in self.definitions]
+        listener = _Listener(run, self.stage, placed)
         console.start_listening(listener)
-        console.send_line(f"{namespace.results_dir}/bin/lava-test-runner {directory} {listener.word}")
+        console.send_line(f"{root}/bin/lava-test-runner {root}/{self.stage} {listener.word}")
         try:
             self._listen(run, listener)
             console.expect_forced(prompts, run.operation.sooner(run.deadline), limit=_PROMPT_LIMIT)
             if not listener.stream.complete:
-                self._read_back(run, listener, directory)
+                self._read_back(run, listener, root)
         except LavaExecError as error:
             listener.take(listener.stream.give_up(error.message))
             raise
         finally:
             listener.book.finish()
         if listener.book.attached:
-            fetch_attachments(run, directory)
+            fetch_attachments(run, root, str(self.stage))
         if listener.book.failure is not None:
             raise listener.book.failure
 
-    def _prepare(self, run: Run) -> None:
+    def _prepare(self, run: Run, home: Namespace) -> None:
         """Mount what brings the overlay, then the environment (spec: test-shell §4)."""
-        namespace, console = run.namespace, run.console
-        root = namespace.results_dir
+        console, prompts = run.console, run.connection.prompts
+        root, disk = home.results_dir, home.overlay_disk
         console.drain()
         console.send_line("#")
-        console.expect_forced(namespace.prompts, run.deadline, limit=_PROMPT_LIMIT)
-        disk = namespace.overlay_disk
-        if disk is not None and namespace.mounted_in_boot != namespace.boots:
+        console.expect_forced(prompts, run.deadline, limit=_PROMPT_LIMIT)
+        if disk is not None and home.mounted_in_boot != home.boots:
             mount = (
                 f"mkdir -p {root}; mount -t ext2 UUID={disk.uuid} {root} || "
                 f"mount -t ext2 /dev/disk/by-uuid/{disk.uuid} {root}"
             )
-            if console.command(mount, namespace.prompts, run.deadline, limit=_COMMAND_LIMIT).rc:
+            if console.command(mount, prompts, run.deadline, limit=_COMMAND_LIMIT).rc:
                 raise JobError(
                     "the guest cannot mount the disk that brings the tests",
                     "its kernel needs ext2 (or ext4) and the driver of the disk's interface; "
                     "the log shows what mount said",
                 )
-            namespace.mounted_in_boot = namespace.boots
-        source = f"export SHELL={namespace.shell}; . {root}/environment"
-        if console.command(source, namespace.prompts, run.deadline, limit=_COMMAND_LIMIT).rc:
+            home.mounted_in_boot = home.boots
+        source = f"export SHELL={home.shell}; . {root}/environment"
+        if console.command(source, prompts, run.deadline, limit=_COMMAND_LIMIT).rc:
             raise JobError(
                 f"{root}/environment cannot be read on the device", "did the overlay reach the device at all?"
             )
@@ -160,17 +163,15 @@ class TestShell(Action):
                     "raise the `timeout` of the test block, or see in the log what the test waited for",
                 )
 
-    def _read_back(self, run: Run, listener: _Listener, directory: str) -> None:
+    def _read_back(self, run: Run, listener: _Listener, root: str) -> None:
         """Ask for signals that did not arrive; best effort with a deadline (design §9, Signal trailer)."""
         stream, reason = listener.stream, "the device's file does not have it"
         for _ in range(_READ_ATTEMPTS):
-            command = (
-                f"{run.namespace.results_dir}/bin/lava-signals {directory} {_READ_BYTES} {stream.wanted()}"
-            )
+            command = f"{root}/bin/lava-signals {root}/{self.stage} {_READ_BYTES} {stream.wanted()}"
             run.log.info(f"signals were lost on the console, asking the device for: {stream.wanted()}")
             try:
                 done = run.console.command(
-                    command, run.namespace.prompts, run.deadline, limit=_READ_LIMIT, keep=2 * _READ_BYTES
+                    command, run.connection.prompts, run.deadline, limit=_READ_LIMIT, keep=2 * _READ_BYTES
                 )
             except (JobError, TimeoutError) as error:
                 reason = f"the device's file could not be read back: {error}"
@@ -182,13 +183,22 @@ class TestShell(Action):
         listener.take(stream.give_up(reason))
 
 
+def overlay_home(run: Run) -> Namespace:
+    """The namespace whose deploy brought the overlay that lies on the device behind the console.
+
+    A block that uses another namespace's console is in the overlays of both (spec: job-format §8). What a
+    guest has as a disk can only be its own; else the block's own deploy wins, where it has one.
+    """
+    own, other = run.namespace, run.connection
+    return other if other.overlay_disk is not None or own.overlay is None else own
+
+
 class _Listener:
     """Sits in the console's reading thread: signals in, records out."""
 
-    def __init__(self, run: Run, stage: int, definitions: Sequence[int]) -> None:
+    def __init__(self, run: Run, stage: int, placed: Sequence[PlacedDefinition]) -> None:
         self.word = secrets.token_hex(2)  # tells this start of the runner from others
         self._run = run
-        placed = [p for index, p in sorted(run.namespace.definitions.items()) if index in definitions]
         self.stream = SignalStream([p.for_stream() for p in placed], run=self.word, locate=run.console.seq_at)
         self.book = Bookkeeper(
             placed,
@@ -210,7 +220,19 @@ class _Listener:
 
     def take(self, events: Iterable[Event]) -> None:
         for event in events:
-            self.book.take(event)
+            if isinstance(event, Feedback):
+                self._feedback(event)
+            else:
+                self.book.take(event)
+
+    def _feedback(self, event: Feedback) -> None:
+        """All consoles are read all the time, so what the other one says is in the journal already."""
+        known = [name for name, n in self._run.context.namespaces.items() if n.console is not None]
+        if event.namespace in known:
+            self._run.log.debug(f"feedback from {event.namespace}: its lines are in this log as they come")
+        else:
+            text = f"feedback from {event.namespace!r}: no such namespace with a console"
+            self._run.log.error(f"{text}; there is {', '.join(known)}")
 
     def _emit(self, record: dict[str, Any]) -> None:
         if record["definition"] != "lava":

@@ -18,32 +18,18 @@ from executor.model import journal
 from executor.model.device import Device
 from executor.model.job import BootParameters, Job
 from executor.model.parameters import AutoLogin as Credentials
-from executor.pipeline.action import Action
 from executor.pipeline.check import check_job
-from executor.pipeline.run import Run
 from executor.pipeline.world import IdealWorld
 from executor.testing import jobs
-from executor.testing.console import FakeClock, Hear, Say, ScriptedConsole, ScriptedPort, Shell, Step
+from executor.testing.board import Board
+from executor.testing.console import Hear, Say, Shell
 from executor.testing.pipeline import Scene, placed
 
 KERNEL = "[    0.000000] Linux version 6.1.0\r\n"
 
 
-class Board:
-    """A scene whose console plays `script`."""
-
-    def __init__(self, tmp_path: Path, *script: Step, device: Device | None = None, **worker: Any) -> None:
-        self.clock = FakeClock()
-        self.scene = Scene(tmp_path, device=device, clock=self.clock, **worker)
-        self.port = ScriptedPort(self.clock, script)
-        self.console = ScriptedConsole(self.port, self.scene.journal)  # type: ignore[arg-type]
-        self.scene.namespace.console = self.console
-
-    def run(self, action: Action) -> Run:
-        return self.scene.run(placed(action, section="boot"))
-
-    def kernel_messages(self) -> list[dict[str, Any]]:
-        return [r for r in self.scene.journal.results() if r["case"] == "kernel-messages"]
+def kernel_messages(board: Board) -> list[dict[str, Any]]:
+    return [r for r in board.scene.journal.results() if r["case"] == "kernel-messages"]
 
 
 def boot(**keys: Any) -> BootParameters:
@@ -61,7 +47,7 @@ def test_a_prompt_after_the_kernel_is_all_it_takes(tmp_path: Path) -> None:
     run = board.run(LoginAction(boot()))
     assert run.results == {"success": "matched prompt '/ # '"}
     assert board.scene.namespace.prompts == ["/ # "]
-    assert board.kernel_messages() == [
+    assert kernel_messages(board) == [
         {
             "definition": "lava",
             "case": "kernel-messages",
@@ -102,7 +88,7 @@ def test_a_panic_is_the_cause_and_is_booked(tmp_path: Path) -> None:
     board = Board(tmp_path, Say(KERNEL + panic, after=1))
     with pytest.raises(KernelFault, match="not syncing: VFS"):
         board.run(LoginAction(boot()))
-    (record,) = board.kernel_messages()
+    (record,) = kernel_messages(board)
     assert record["result"] == "fail"
     assert record["extra"][0]["kind"] == "panic"
 
@@ -111,7 +97,7 @@ def test_a_complaint_of_the_kernel_that_is_not_fatal_is_booked_and_passes(tmp_pa
     oops = "[    1.0] Unhandled fault: alignment\r\n"
     board = Board(tmp_path, Say(KERNEL + oops + "/ # ", after=1))
     board.run(LoginAction(boot()))
-    (record,) = board.kernel_messages()
+    (record,) = kernel_messages(board)
     assert (record["result"], record["extra"][0]["kind"]) == ("pass", "fault")
 
 
@@ -119,7 +105,7 @@ def test_who_ignores_the_kernel_gets_no_record_of_it(tmp_path: Path) -> None:
     panic = "[    1.0] Kernel panic - not syncing: wanted\r\n"
     board = Board(tmp_path, Say(KERNEL + panic + "/ # ", after=1))
     board.run(LoginAction(boot(ignore_kernel_messages=True)))
-    assert board.kernel_messages() == []
+    assert kernel_messages(board) == []
 
 
 def test_a_prompt_that_stands_there_while_the_kernel_is_waited_for_is_named(tmp_path: Path) -> None:

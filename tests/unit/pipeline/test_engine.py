@@ -23,11 +23,14 @@ from executor.errors import (
 )
 from executor.model import journal
 from executor.model.deadline import Deadline
+from executor.model.job import Block
 from executor.pipeline.action import Action
 from executor.pipeline.engine import Engine, Outcome
 from executor.pipeline.planner import Plan
 from executor.pipeline.run import Run
 from executor.testing.clock import FakeClock
+from executor.testing.console import FakeClock as PortClock
+from executor.testing.console import MemorySink, ScriptedConsole, ScriptedPort
 from executor.testing.journal import MemoryJournal
 from executor.testing.pipeline import JOB_SECONDS, Scene
 
@@ -403,6 +406,34 @@ def test_only_timeouts_are_skipped_and_not_the_jobs_own(tmp_path: Path) -> None:
     late = parent(Checked(90.0))
     late.skip_timeout = True
     assert isinstance(run(tmp_path, late, End(), job_seconds=30)[0].error, JobTimeout)
+
+
+# -- namespaces
+
+
+class Watching(Step):
+    """Notes which consoles are in the foreground while it works."""
+
+    name = "watching"
+
+    def run(self, run: Run) -> None:
+        self.seen += [f"{c.name} {c.foreground}" for c in run.context.consoles]
+        run.results["seen"] = True
+
+
+def test_only_the_console_of_the_block_at_work_is_in_the_foreground(tmp_path: Path) -> None:
+    seen: list[str] = []
+    action = Watching(seen=seen)
+    action.namespace = "left"
+    keys = {"namespace": "left", "connection-namespace": "right"}
+    action.block = Block(section="test", index=0, parameters=keys, namespace="left")
+    made, scene = engine(tmp_path, action, End())
+    for name in ("left", "right"):
+        port = ScriptedPort(PortClock(), [])
+        scene.context.consoles.append(ScriptedConsole(port, MemorySink(), name=name, namespace=name))
+    assert made.run().error is None
+    assert seen[:2] == ["left False", "right True"]
+    assert scene.journal.results()[0]["connection-namespace"] == "right"
 
 
 # -- the device

@@ -351,3 +351,26 @@ def test_no_action_and_no_block_at_all() -> None:
     device = parse_device({"actions": {}, "constants": {}, "parameters": {}}).device
     assert device is not None
     assert names(plan(Job(job_name="t"), device)) == ["1 finalize", "1.1 power-off", "1.2 read-feedback"]
+
+
+# -- namespaces
+
+
+def test_a_test_of_another_namespace_has_numbers_that_are_free_in_both_overlays() -> None:
+    job = jobs.job(
+        jobs.deploy(namespace="a"),
+        jobs.boot(namespace="a"),
+        jobs.shell_test("one", "two", namespace="a"),
+        {"test": {**jobs.shell_test("three", namespace="b")["test"], "connection-namespace": "a"}},
+        jobs.shell_test("four", namespace="a"),
+    )
+    found = planned(job, jobs.device())
+    given = [a.definition for a in found.walk() if a.name == "inline-repo-action"]  # type: ignore[attr-defined]
+    assert [(d.name, d.index, d.suite) for d in given] == [
+        ("one", 0, 0),
+        ("two", 1, 1),
+        ("three", 2, 0),
+        ("four", 3, 2),
+    ]
+    tests = [a for a in found.walk() if a.name == "lava-test-shell"]
+    assert [(a.stage, list(a.definitions)) for a in tests] == [(0, [0, 1]), (1, [2]), (2, [3])]  # type: ignore[attr-defined]
