@@ -70,12 +70,41 @@ class ConnectDevice(Action):
         namespace.console = open_console(run, connection)
 
     def cleanup(self, run: Run) -> None:
-        namespace = run.connection
-        if namespace.console is not None:
-            namespace.console.close(run.deadline.within(10))
-            if namespace.console in run.context.consoles:
-                run.context.consoles.remove(namespace.console)
-            namespace.console = None
+        close_console(run)
+
+
+class DisconnectDevice(Action):
+    """Let go of the device's console, for somebody else to connect to it."""
+
+    name = "disconnect-device"
+    summary = "disconnect from the device"
+    description = "end the program that connects to the device's console"
+    timeout_error = InfrastructureError
+
+    def __init__(self, device: Device) -> None:
+        self.device = device
+
+    def validate(self, world: World) -> Iterable[Problem]:
+        connection = self.device.primary
+        if connection is not None and not set(connection.tags) & {*_FAREWELLS, "shell"}:
+            known = ", ".join(sorted({*_FAREWELLS, "shell"}))
+            yield self.problem(
+                f"how to disconnect from {connection.name} is not known",
+                hint=f"tag the connection in the device file with one of {known}",
+            )
+
+    def run(self, run: Run) -> None:
+        close_console(run)
+
+
+def close_console(run: Run) -> None:
+    """End the namespace's console, if it has one."""
+    console, run.connection.console = run.connection.console, None
+    if console is None:
+        return
+    console.close(run.deadline.within(10))
+    if console in run.context.consoles:
+        run.context.consoles.remove(console)
 
 
 def open_console(run: Run, connection: Connection) -> Console:

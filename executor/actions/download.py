@@ -9,12 +9,12 @@ import re
 import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, ClassVar
+from urllib.parse import unquote, urlsplit
 
 from executor.actions.guest import AppendOverlays
 from executor.actions.image.magic import HEAD, looks_like
-from executor.errors import InfrastructureError
+from executor.errors import InfrastructureError, JobError, LavaExecError
 from executor.model.doorbell import Fetch, Fetched
 from executor.model.job import Resource
 from executor.model.launch import Needs
@@ -76,7 +76,7 @@ class Download(Action):
     Keys that are kept packed stay so whatever the block says; sums are of the bytes as downloaded.
     """
 
-    timeout_error = InfrastructureError
+    timeout_error: ClassVar[type[LavaExecError]] = InfrastructureError
 
     def __init__(self, key: str, resource: Resource, url: str, place: Place = ()) -> None:
         self.key, self.resource, self.url, self.place = key, resource, url, place or (key,)
@@ -100,7 +100,7 @@ class Download(Action):
             run.log.warning(f"{self.key}: replaced, {replaced} is used instead of {self.url}")
             fetched, packed = self._replacement(run, Path(replaced).as_uri())
         else:
-            fetched, packed = self._fetch(run, self.url, self.unpack), self.kept_packed
+            fetched, packed = self.obtain(run), self.kept_packed
         artifact = Artifact(
             label=self.key,
             path=Path(fetched.path),
@@ -138,6 +138,10 @@ class Download(Action):
     def kept_packed(self) -> str:
         """The compression that stays on, or empty."""
         return "" if self.unpack else self.resource.compression or ""
+
+    def obtain(self, run: Run) -> Fetched:
+        """The file, with what `unpack` names taken off."""
+        return self._fetch(run, self.url, self.unpack)
 
     def _fetch(self, run: Run, url: str, compression: str, *, sums: bool = True) -> Fetched:
         resource = self.resource
@@ -202,7 +206,46 @@ class FileDownload(Download):
         yield from super().validate(world)
 
 
-_SCHEMES: Mapping[str, type[Download]] = {"http": HttpDownload, "https": HttpDownload, "file": FileDownload}
+class PreDownloaded(Download):
+    """A file that an earlier `to: downloads` brought, or that was made of one (spec: job-format §4)."""
+
+    name = "pre-downloaded"
+    summary = "file of an earlier download"
+    description = "take a file that an earlier deploy block downloaded"
+    timeout_error = JobError
+
+    def plan(self, site: Site) -> Iterable[Action]:
+        earlier = site.job.blocks[: site.block.index] if site.block is not None else []
+        if not any(block.parameters.get("to") == "downloads" for block in earlier):
+            raise PlanError(
+                f"{self.key}: no block before this one downloads {self.url!r}",
+                (*(site.block.path if site.block else ()), *self.place, "url"),
+                "an earlier deploy block with `to: downloads` brings such files",
+            )
+        return ()
+
+    @property
+    def file(self) -> str:
+        """Which file, relative to the directory of the downloads."""
+        parts = urlsplit(self.url)
+        return unquote(f"{parts.netloc}{parts.path}").strip("/")
+
+    def validate(self, world: World) -> Iterable[Problem]:
+        if not self.file or ".." in self.file.split("/"):
+            yield self.problem(f"{self.url!r} names no downloaded file", *self.place, "url")
+
+    def obtain(self, run: Run) -> Fetched:
+        from executor.actions.predownloaded import take
+
+        return take(run, self.file, self.resource, self.unpack)
+
+
+_SCHEMES: Mapping[str, type[Download]] = {
+    "http": HttpDownload,
+    "https": HttpDownload,
+    "file": FileDownload,
+    "downloads": PreDownloaded,
+}
 
 
 def scheme_of(url: str) -> str:

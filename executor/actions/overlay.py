@@ -52,15 +52,17 @@ class LavaOverlay(Action):
     summary = "overlay the test shell"
     description = "make the tarball that brings helpers and test definitions to the device"
 
-    def __init__(self, os: str | None) -> None:
+    def __init__(self, os: str | None, *, compress: bool = True) -> None:
         self.os = os
+        self.compress = compress  # a container gets the directory itself
 
     def plan(self, site: Site) -> Iterable[Action]:
         if "ssh" in site.device.deploy_methods:
             yield SshAuthorize()
         yield MultinodeOverlay()
         yield Definitions()
-        yield CompressOverlay(self.os)
+        if self.compress:
+            yield CompressOverlay(self.os)
 
     def validate(self, world: World) -> Iterable[Problem]:
         if self.os in DEPLOYMENTS:
@@ -79,6 +81,15 @@ class LavaOverlay(Action):
         namespace.results_dir = data.results_dir.replace("%s", context.worker.job_id)
         namespace.shell = data.shell
         namespace.shell_file = data.shell_file
+
+
+class CreateOverlay(LavaOverlay):
+    """The same for one block of its own, such as a test in a container."""
+
+    name = "lava-create-overlay"
+
+    def validate(self, world: World) -> Iterable[Problem]:
+        return ()
 
 
 class SshAuthorize(Action):

@@ -6,13 +6,13 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from executor.pipeline.world import IdealWorld
+from executor.pipeline.world import FarmWorld
 
 _SECONDS = (5, 10)  # to connect, to answer
 _NO_HEAD = (403, 405, 501)  # servers that answer GET only
 
 
-class OnlineWorld(IdealWorld):
+class OnlineWorld(FarmWorld):
     """Asks with HEAD, each URL once. Tools are in the job's image, not here, so they count as there."""
 
     def __init__(self) -> None:

@@ -7,6 +7,7 @@ from executor.master.submission import Answer, Question, Summary
 from executor.model.job import Job
 from executor.model.problem import Problem
 from executor.pipeline.check import check_job
+from executor.pipeline.world import FarmWorld
 
 
 def planning_check(question: Question) -> Answer:
@@ -20,6 +21,7 @@ def planning_check(question: Question) -> Answer:
         strict=not question.lax,
         scheduled=True,
         refuse_long_timeouts=question.strict,
+        world=FarmWorld(),
     )
     if done.job is None:
         return Answer(done.problems)

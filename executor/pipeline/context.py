@@ -107,6 +107,8 @@ class Namespace:
     results_dir: str = ""  # "/lava-42"
     shell: str = "/bin/sh"
     shell_file: str = ""
+    downloads: dict[str, Artifact] = field(default_factory=dict)  # of `to: downloads`, by file name
+    downloads_directory: Path | None = None  # where they lie, and what is made of them
     sources: dict[int, Source] = field(default_factory=dict)  # by index over the namespace's definitions
     definitions: dict[int, PlacedDefinition] = field(default_factory=dict)  # by the same index
     overlay: Path | None = None  # the kept tarball, without secrets

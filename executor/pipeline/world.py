@@ -18,9 +18,12 @@ class World(Protocol):
     def tool(self, name: str) -> str:
         """Is this program installed where the job runs?"""
 
+    def containers(self) -> str:
+        """Can a job have further containers beside its own (design §9, Docker-using tests)?"""
+
 
 class IdealWorld:
-    """Every URL answers, every tool is installed."""
+    """Every URL answers, every tool is installed, every container can be started."""
 
     def url(self, url: str, headers: dict[str, str]) -> str:
         return ""
@@ -28,8 +31,18 @@ class IdealWorld:
     def tool(self, name: str) -> str:
         return ""
 
+    def containers(self) -> str:
+        return ""
 
-class LocalWorld(IdealWorld):
+
+class FarmWorld(IdealWorld):
+    """What is known of workers without asking one: URLs and tools are for them to judge."""
+
+    def containers(self) -> str:
+        return "workers cannot start containers for jobs yet"
+
+
+class LocalWorld(FarmWorld):
     """The machine that this process runs on: tools are looked up in PATH, URLs are left to the download
     itself.
     """
