@@ -23,13 +23,22 @@ def read_text(path: str) -> tuple[str, str]:
         raise UsageError(f"cannot read {path}: {error.strerror}") from None
 
 
+def _of_configs(file: Path) -> bool:
+    """Is this a device of a device-configs directory, to be merged with its type first?"""
+    folder = file.resolve().parent
+    return file.is_file() and folder.name == "devices" and (folder.parent / "types").is_dir()
+
+
 def find_device(name: str, job_text: str, filename: str, configs: Path | None) -> tuple[Any, str]:
     """(text or rendered map, name for messages) for `--device NAME|FILE`, or by the job's device_type.
 
     Raises UsageError when there is nothing to choose from, ConfigurationError when the files are wrong.
     """
     if name and (Path(name).is_file() or "/" in name or name.endswith((".yaml", ".yml"))):
-        return read_text(name)
+        file = Path(name)
+        if not _of_configs(file):
+            return read_text(name)
+        configs, name = file.resolve().parent.parent, file.stem
     if configs is None:
         what = f"there is no file {name}" if name else "no device was named"
         raise UsageError(

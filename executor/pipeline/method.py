@@ -29,19 +29,23 @@ if TYPE_CHECKING:
 
 GROUP = "lava_exec.methods"  # of entry points
 SECTIONS = ("deploy", "boot", "test", "command")
+_KEYS = {"deploy": "to", "boot": "method"}  # what names the method in a block
 _MODULE = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*\Z")  # of values of `to` and `method`
 
 
 class Method:
     """The base of all methods.
 
-    `name` is how refusals call it; `Parameters` is the typed form of the block, from which schema and
-    reference page come. When several accept, the highest `priority` wins, then the order of names (spec:
-    action-pipeline §1).
+    `name` is how refusals call it, and the value of `to` or `method` that asks for it (`values` where there
+    are several); `needs_of_device` is the method that the device file must list, the same name where it is
+    not said. `Parameters` is the typed form of the block, from which schema and reference page come. When
+    several accept, the highest `priority` wins, then the order of names (spec: action-pipeline §1).
     """
 
     section: ClassVar[str]
     name: ClassVar[str]
+    values: ClassVar[tuple[str, ...]] = ()
+    needs_of_device: ClassVar[str] = ""
     summary: ClassVar[str] = ""
     priority: ClassVar[int] = 1
     Parameters: ClassVar[type[msgspec.Struct]]
@@ -49,7 +53,14 @@ class Method:
     @classmethod
     def accepts(cls, request: Request) -> str:
         """Empty for yes, else the reason for no; from device and block only."""
-        raise NotImplementedError
+        key = _KEYS[cls.section]
+        wanted = request.parameters.get(key)
+        if wanted not in (cls.values or (cls.name,)):
+            return f"{key!r} is {wanted!r}, not {cls.name!r}"
+        device, needed = request.device, cls.needs_of_device or cls.name
+        if needed not in (device.deploy_methods if cls.section == "deploy" else device.boot_methods):
+            return f"the device file has no {cls.section} method {needed!r}"
+        return ""
 
     @classmethod
     def action(cls, request: Request) -> Action:

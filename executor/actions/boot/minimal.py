@@ -37,14 +37,6 @@ class Minimal(Method):
     Parameters = MinimalParameters
 
     @classmethod
-    def accepts(cls, request: Request) -> str:
-        if request.parameters.get("method") != "minimal":
-            return f"'method' is {request.parameters.get('method')!r}, not 'minimal'"
-        if "minimal" not in request.device.boot_methods:
-            return "the device file has no boot method 'minimal'"
-        return ""
-
-    @classmethod
     def action(cls, request: Request) -> Action:
         return MinimalBoot(cast("MinimalParameters", request.typed), request.device)
 

@@ -58,17 +58,9 @@ class Qemu(Method):
     """Boot images from `to: tmpfs` in QEMU."""
 
     name = "qemu"
+    values = ("qemu", "monitor")
     summary = "a QEMU guest in the job's container"
     Parameters = QemuParameters
-
-    @classmethod
-    def accepts(cls, request: Request) -> str:
-        wanted = request.parameters.get("method")
-        if wanted not in ("qemu", "monitor"):
-            return f"'method' is {wanted!r}, not 'qemu'"
-        if "qemu" not in request.device.boot_methods:
-            return "the device file has no boot method 'qemu'"
-        return ""
 
     @classmethod
     def action(cls, request: Request) -> Action:

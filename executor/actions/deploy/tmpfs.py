@@ -51,16 +51,9 @@ class Tmpfs(Method):
     """Images for QEMU."""
 
     name = "tmpfs"
+    needs_of_device = "image"
     summary = "files for a guest in the job's container"
     Parameters = TmpfsParameters
-
-    @classmethod
-    def accepts(cls, request: Request) -> str:
-        if request.parameters.get("to") != "tmpfs":
-            return f"'to' is {request.parameters.get('to')!r}, not 'tmpfs'"
-        if "image" not in request.device.deploy_methods:
-            return "the device file has no deploy method 'image'"
-        return ""
 
     @classmethod
     def action(cls, request: Request) -> Action:

@@ -36,6 +36,12 @@ def test_without_a_device_one_of_the_type_is_taken(cli: Cli, job: Path) -> None:
     assert cli("validate", job, "--offline").exit_code == 0
 
 
+def test_a_file_of_device_configs_is_merged_with_its_type(cli: Cli, job: Path) -> None:
+    file = Path(__file__).parents[3] / "device-configs/devices/qemu-01.yaml"
+    result = cli("validate", job, "--offline", "--device", file)
+    assert result.exit_code == 0, result.stderr
+
+
 def test_the_answer_for_programs(cli: Cli, job: Path) -> None:
     result = cli("validate", job, "--offline", "--device", "qemu-01", "--format", "json")
     data = json.loads(result.stdout)
