@@ -84,7 +84,7 @@ def test_no_memory_no_secrets(tmp_path: Path) -> None:
 
 
 def test_directory_of_somebody_else_is_not_used() -> None:
-    theirs = Path(f"/dev/shm/lava-exec-test-{os.getpid()}")
+    theirs = Path(f"/dev/shm/lava-exec-of-others-{os.getpid()}")
     theirs.mkdir(mode=0o700)
     try:
         theirs.chmod(0o777)

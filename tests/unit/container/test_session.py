@@ -18,6 +18,7 @@ from executor.container.engine import EngineGone
 from executor.container.jobdir import JobDirectory
 from executor.container.journalfile import read_tail
 from executor.container.launch import plan_container
+from executor.container.secretplace import memory_directory
 from executor.container.session import CancelSteps, Detached, Launch, Outcome, Session
 from executor.container.store import Store
 from executor.errors import InfrastructureError, JobCanceled
@@ -82,7 +83,7 @@ class Bench:
     def nothing_left(self, job: str = "7") -> bool:
         kept = {p.name for p in (self.root / "jobs" / job).iterdir()}
         free = not (self.root / "board.lock").exists() or not (self.root / "board.lock").read_bytes()
-        secrets = [p for p in Path("/dev/shm").glob("lava-exec*/secrets-*") if b"s3cret" in p.read_bytes()]
+        secrets = [p for p in memory_directory().glob("secrets-*") if b"s3cret" in p.read_bytes()]
         return (
             not self.engine.containers({}, deadline())
             and kept <= {"spec.json", "job", "out", "artefacts.json", "session.log"}
