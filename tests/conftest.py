@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What holds for all tests: how many examples Hypothesis tries ($HYPOTHESIS_PROFILE: quick or thorough), and a
-place for secrets that no other process has.
+"""What holds for all tests: how many examples Hypothesis tries ($HYPOTHESIS_PROFILE: quick or thorough), and
+a place for secrets that no other process has.
 """
 
 from __future__ import annotations
