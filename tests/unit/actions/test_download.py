@@ -116,7 +116,7 @@ def test_a_replaced_artefact_is_taken_as_it_is_and_said(tmp_path: Path) -> None:
 
 
 def test_a_replacement_may_be_packed_as_the_original_was(tmp_path: Path) -> None:
-    scene, action = replaced(tmp_path, gzip.compress(b"mine"), compression="gz")
+    scene, action = replaced(tmp_path, gzip.compress(b"mine", mtime=0), compression="gz")
     scene.run(action)
     assert [asked.compression for asked in scene.agent.asked] == ["", "gz"]
 
