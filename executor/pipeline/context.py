@@ -81,6 +81,16 @@ class OverlayDisk:
 
 
 @dataclass
+class Installer:
+    """An installation in QEMU: the disk that is installed to, and what starts the installer."""
+
+    disk: Path
+    size: str  # such as 4G
+    drive: list[str] = field(default_factory=list)  # arguments for the disk
+    arguments: list[str] = field(default_factory=list)  # kernel, ramdisk, kernel's arguments
+
+
+@dataclass
 class Source:
     """Where the files of one test definition came from."""
 
@@ -114,6 +124,7 @@ class Namespace:
     overlay: Path | None = None  # the kept tarball, without secrets
     overlay_secrets: Path | None = None  # the second archive, not kept
     overlay_disk: OverlayDisk | None = None
+    installer: Installer | None = None
     overlay_applied: bool = False  # the overlay lies in an image already
     kernel_type: str = ""  # image, zimage or uimage: which command of a bootloader starts it
     nfs_root: NfsRoot | None = None
@@ -136,7 +147,7 @@ class Namespace:
         self.overlay = self.overlay_secrets = self.overlay_disk = None
         self.overlay_applied = False
         self.kernel_type = self.extra_files = ""
-        self.nfs_root = None
+        self.nfs_root = self.installer = None
 
 
 @dataclass

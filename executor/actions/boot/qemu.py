@@ -188,6 +188,13 @@ class ExecuteQemu(Action):
 
     def command_line(self, run: Run, choice: Accelerator) -> list[str]:
         """Command, options, each image's arguments, the overlay disk; fitted to the accelerator."""
+        words = self.image_words(run)
+        if run.namespace.overlay_disk is not None:
+            words += run.namespace.overlay_disk.arguments
+        return [self.program, *accelerate(words, choice)]
+
+    def image_words(self, run: Run) -> list[str]:
+        """The device's options, and each image's arguments."""
         artifacts = run.namespace.artifacts
         words = list(self.options)
         for artifact in artifacts.values():
@@ -195,9 +202,7 @@ class ExecuteQemu(Action):
                 words += arguments(artifact.image_arg, artifacts)
             elif _is_firmware(artifact):
                 words += ["-L", str(artifact.path)]
-        if run.namespace.overlay_disk is not None:
-            words += run.namespace.overlay_disk.arguments
-        return [self.program, *accelerate(words, choice)]
+        return words
 
 
 def _words(parameters: dict[str, Any]) -> list[str]:
