@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from executor.pipeline.run import Run
     from executor.pipeline.world import World
 
+TOOLS_HINT = "container.tools in the device file names a directory with the lab's own programs"
 _PAUSE = 1.0  # seconds before the commands are tried again
 
 
@@ -46,8 +47,8 @@ class DeviceCommand(Action):
                 yield self.problem(error.message, hint=error.hint, error_type=error.error_type)
                 continue
             if reason := world.tool(program):
-                hint = "container.tools in the device file names a directory with the lab's own programs"
-                yield self.problem(f"{self.command}: {reason}", hint=hint, error_type="Infrastructure")
+                text = f"{self.command}: {reason}"
+                yield self.problem(text, hint=TOOLS_HINT, error_type="Infrastructure")
 
     def run(self, run: Run) -> None:
         for attempt in range(1, self.tries + 1):

@@ -15,7 +15,7 @@ from executor.console.reader import Console
 from executor.errors import ConfigurationError, InfrastructureError
 from executor.model.launch import Needs
 from executor.model.problem import Problem
-from executor.pipeline.action import Action
+from executor.pipeline.action import Action, RetryAction
 
 if TYPE_CHECKING:
     from executor.model.device import Connection, Device
@@ -74,7 +74,7 @@ class ConnectDevice(Action):
 
 
 class DisconnectDevice(Action):
-    """Let go of the device's console, for somebody else to connect to it."""
+    """Let go of the device's console: its port goes away with the device, or somebody else connects to it."""
 
     name = "disconnect-device"
     summary = "disconnect from the device"
@@ -85,8 +85,9 @@ class DisconnectDevice(Action):
         self.device = device
 
     def validate(self, world: World) -> Iterable[Problem]:
-        connection = self.device.primary
-        if connection is not None and not set(connection.tags) & {*_FAREWELLS, "shell"}:
+        connection, commands = self.device.primary, self.device.raw.get("commands")
+        with_tags = isinstance(commands, dict) and "connections" in commands
+        if connection is not None and with_tags and not set(connection.tags) & {*_FAREWELLS, "shell"}:
             known = ", ".join(sorted({*_FAREWELLS, "shell"}))
             yield self.problem(
                 f"how to disconnect from {connection.name} is not known",
@@ -95,6 +96,21 @@ class DisconnectDevice(Action):
 
     def run(self, run: Run) -> None:
         close_console(run)
+
+
+class ResetConnection(RetryAction):
+    """Close the console and open it again: some servers hold on to a port that has seen a reset."""
+
+    name = "reset-connection"
+    summary = "reset the connection"
+    description = "disconnect from the device and connect again"
+
+    def __init__(self, device: Device) -> None:
+        self.device = device
+
+    def plan(self, site: Site) -> Iterable[Action]:
+        yield DisconnectDevice(self.device)
+        yield ConnectDevice(self.device)
 
 
 def close_console(run: Run) -> None:

@@ -130,6 +130,8 @@ class Namespace:
     nfs_root: NfsRoot | None = None
     extra_files: str = ""  # directory at the TFTP server
     substitutions: dict[str, str] = field(default_factory=dict)  # "{SERVER_IP}" → value, for what is sent
+    recovery_files: Path | None = None  # what goes onto the board's volume, unpacked
+    volume: Path | None = None  # node of the board's own USB volume, while it is written to
     console: Console | None = None
     prompts: list[str] = field(default_factory=list)
     environment_exported: bool = False
@@ -163,6 +165,7 @@ class JobContext:
     deadline: Deadline  # of the whole job
     out: Path  # kept with the job
     work: Path  # scratch, removed at the end
+    dev: Path = Path("/dev/lava")  # the nodes of this device, in the order that udev gives them below /dev
     namespaces: dict[str, Namespace] = field(default_factory=dict)
     consoles: list[Console] = field(default_factory=list)
     secrets: dict[str, str] = field(default_factory=dict)

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`to: tmpfs`: images for a guest that runs in the job's own container (spec: job-format §5).
+"""`to: tmpfs`: images for a guest that runs in the job's own container, or for a program that flashes them
+(spec: job-format §5).
 
-No image is copied: what QEMU may write to becomes a qcow2 overlay on the cached original.
+No image is copied: what QEMU may write to becomes a qcow2 overlay on the cached original. Programs that flash
+only read.
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from executor.pipeline.run import Run
     from executor.pipeline.world import World
 
+GUESTS = {"qemu", "qemu-nfs", "qemu-iso"}  # boot methods of a device whose images are for QEMU
 FIRMWARE = "uefi"  # label of the firmware directory
 
 
@@ -69,11 +72,14 @@ class DeployImages(Action):
 
     def __init__(self, parameters: TmpfsParameters) -> None:
         self.parameters = parameters
+        self.guest = True  # for QEMU, whose command line takes the images
 
     def needs(self) -> Needs:
-        return Needs(mounts=frozenset({"cache", "work"}), tools=frozenset({"qemu-img"}))
+        tools = frozenset({"qemu-img"} if self.guest else ())
+        return Needs(mounts=frozenset({"cache", "work"}), tools=tools)
 
     def plan(self, site: Site) -> Iterable[Action]:
+        self.guest = bool(GUESTS & set(site.device.boot_methods))
         tested = any(test.stage >= 0 for test in site.tests)
         images = self.parameters.images
         if tested:
@@ -93,7 +99,7 @@ class DeployImages(Action):
         images = self.parameters.images
         if FIRMWARE in images and self.parameters.uefi is not None:
             yield self.problem(f"an image cannot be called {FIRMWARE!r} where there is a firmware")
-        for label, resource in images.items():
+        for label, resource in images.items() if self.guest else ():
             if resource.image_arg is None:
                 text = f"{label} has no image_arg, so it will not be on QEMU's command line"
                 yield self.problem(text, "images", label, severity="warning")
@@ -112,6 +118,8 @@ class DeployImages(Action):
 
     def after(self, run: Run) -> None:
         """Give the guest something of its own to write to, for every image that lies in the shared cache."""
+        if not self.guest:
+            return
         artifacts = run.namespace.artifacts
         image_args = [r.image_arg for r in self.parameters.images.values() if r.image_arg]
         for label in self.parameters.images:

@@ -11,7 +11,14 @@ from typing import Any
 
 import pytest
 
-from executor.actions.connect import ConnectDevice, PduReboot, ResetDevice, SendRebootCommands
+from executor.actions.connect import (
+    ConnectDevice,
+    DisconnectDevice,
+    PduReboot,
+    ResetConnection,
+    ResetDevice,
+    SendRebootCommands,
+)
 from executor.console.faults import KernelFault
 from executor.console.watcher import Mode
 from executor.errors import ConfigurationError, InfrastructureError
@@ -19,7 +26,9 @@ from executor.model import journal
 from executor.model.device import Connection, Device
 from executor.pipeline.action import Action
 from executor.pipeline.check import check_job
+from executor.pipeline.planner import Site
 from executor.pipeline.world import IdealWorld
+from executor.schema.device import parse_device
 from executor.testing import jobs
 from executor.testing.console import FakeClock, Hear, Say, ScriptedConsole, ScriptedPort, Step
 from executor.testing.pipeline import Scene, placed
@@ -200,3 +209,31 @@ def test_a_reset_by_power_is_told(tmp_path: Path) -> None:
     action = PduReboot()
     action.lines = ["true"]
     assert Scene(tmp_path, clock=time.monotonic).run(boot(action)).results == {"status": "success"}
+
+
+def test_a_plain_connect_command_needs_no_word_on_how_it_is_ended() -> None:
+    plain = parse_device({"commands": {"connect": "minicom"}, "actions": {}}).device
+    tagged = {"uart0": {"connect": "minicom", "tags": ["primary", "minicom"]}}
+    listed = parse_device({"commands": {"connections": tagged}, "actions": {}}).device
+    assert plain is not None
+    assert listed is not None
+    assert list(boot(DisconnectDevice(plain)).validate(IdealWorld())) == []
+    [problem] = boot(DisconnectDevice(listed)).validate(IdealWorld())
+    assert "how to disconnect from uart0" in problem.message
+
+
+def test_the_connection_is_closed_and_opened_anew(tmp_path: Path) -> None:
+    device = board()
+    scene = Scene(tmp_path, device=device, clock=time.monotonic)
+    scene.run(boot(ConnectDevice(device)))
+    before = scene.namespace.console
+    reset = boot(ResetConnection(device))
+    steps = list(reset.plan(Site(scene.context.job, device, reset.block, reset, (), None)))
+    assert [step.name for step in steps] == ["disconnect-device", "connect-device"]
+    for step in steps:
+        run = scene.run(boot(step))
+    after = scene.namespace.console
+    assert before is not None
+    assert after is not None
+    assert (before.alive, after.alive) == (False, True)
+    steps[1].cleanup(run)
