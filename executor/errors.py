@@ -22,6 +22,7 @@ those of design §5. Whether a class may be retried by a RetryAction is fixed he
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from enum import IntEnum
 from typing import ClassVar
 
@@ -141,7 +142,7 @@ class JobCanceled(LavaExecError):
 
     error_type = "Canceled"
     exit_code = ExitCode.CANCELED
-    who = "nobody, the job was canceled"
+    who = "nobody"
 
 
 class UsageError(LavaExecError):
@@ -163,3 +164,16 @@ def timeout_class(base: type[LavaExecError]) -> type[LavaExecError]:
     if issubclass(base, TestError):
         return TestTimeout
     return JobTimeout if issubclass(base, JobError) else base
+
+
+def tree(root: type[LavaExecError] = LavaExecError) -> Iterator[type[LavaExecError]]:
+    """Every class of this module from `root` on, each above those that derive from it."""
+    yield root
+    for derived in root.__subclasses__():
+        if derived.__module__ == __name__:
+            yield from tree(derived)
+
+
+def who_acts(error_type: str) -> str:
+    """Who has to act on an `error_type` where only its name is left; empty for one that nobody knows."""
+    return next((found.who for found in tree() if found.error_type == error_type), "")

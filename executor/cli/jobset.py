@@ -76,20 +76,22 @@ def tell_end(here: App, info: JobInfo, summary: Summary) -> None:
     """Table, verdict and cause for people, or one JSON document."""
     from executor.report.outcome import outcome
 
+    conclude(info, summary)
     if here.json:
         here.show_json(end_data(info, summary))
-        return
-    if summary.end is None:  # ended before it had a journal, or its journal was lost
-        row = info.row
-        write(
-            sys.stdout,
-            f"{here.out.paint(row.health, 'error')}: {row.error_msg or info.cancel_reason or '?'}\n",
-        )
         return
     write(sys.stdout, "\n" + outcome(summary, here.out))
     sys.stdout.flush()
     if info.files:
         here.say(f"{info.files} files are kept: lava-exec files {info.row.id}")
+
+
+def conclude(info: JobInfo, summary: Summary) -> None:
+    """A job that ended before it had a journal, or whose journal has no end: the master says how it ended."""
+    row = info.row
+    if row.state == "Finished":
+        why = row.error_msg or (f"canceled: {info.cancel_reason}" if info.cancel_reason else "")
+        summary.conclude(row.health, code_of(info), row.error_type, why)
 
 
 def end_data(info: JobInfo, summary: Summary) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from executor.cli.group import command
 from executor.errors import ExitCode
 
 if TYPE_CHECKING:
+    from executor.report.summary import Cause
     from executor.wire.messages import JobInfo
 
 
@@ -48,7 +49,8 @@ def as_text(here: App, info: JobInfo) -> str:
     from executor.cli.times import stamp
     from executor.report.style import duration, table
 
-    row, end = info.row, info.end
+    row = info.row
+    cause = _cause(info)
     spent = duration(row.ended - row.started) if row.ended and row.started else ""
     rows = [
         ("id", row.id),
@@ -67,9 +69,8 @@ def as_text(here: App, info: JobInfo) -> str:
         ("ended", f"{stamp(row.ended)}  ({spent})" if spent else stamp(row.ended)),
         ("results", counts_text(here, row.cases)),
         ("exit code", str(row.exit_code) if row.exit_code >= 0 else ""),
-        ("cause", row.error_msg),
-        ("who can act", end.who if end is not None else ""),
-        ("hint", end.hint if end is not None else ""),
+        ("cause", cause.sentence() if row.error_msg else ""),
+        ("hint", cause.hint),
         ("canceled by", f"{info.cancel_by} {info.cancel_reason}".strip()),
         ("repeats job", info.attempt_of),
         ("group", f"{row.group} {row.role}".strip()),
@@ -79,6 +80,17 @@ def as_text(here: App, info: JobInfo) -> str:
     if info.history:
         text += "\n" + "".join(f"{line}\n" for line in info.history)
     return text
+
+
+def _cause(info: JobInfo) -> Cause:
+    """As far as the master knows it; the line of the log is known to who reads the journal."""
+    from executor.errors import who_acts
+    from executor.report.summary import Cause
+
+    row, end = info.row, info.end
+    if end is None or not end.error_msg:
+        return Cause(who_acts(row.error_type), row.error_msg, row.error_type)
+    return Cause(end.who, row.error_msg, end.error_type, end.hint, end.action, end.level)
 
 
 @command(

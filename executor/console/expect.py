@@ -17,6 +17,7 @@ from executor.errors import JobError
 
 # As jobs of the field are written: `.` crosses lines, `^` and `$` know them.
 FLAGS = re.DOTALL | re.MULTILINE
+_SHOWN = 100  # characters of the console's last line that a message quotes
 KEEP = 64 * 1024  # characters of unread text that are kept, and of the text before a match
 
 Patterns = str | re.Pattern[str] | Sequence[str | re.Pattern[str]]
@@ -49,8 +50,8 @@ class PromptTimeout(TimeoutError):
         self.seconds = seconds
         self.last_text = last_text  # the end of what was there instead
         wanted = " or ".join(repr(p) for p in self.waited_for)
-        last = last_text.strip()[-200:]
-        shown = f"the console last showed {last!r}" if last else "the console showed nothing"
+        lines = [line for line in map(str.strip, last_text.splitlines()) if line]
+        shown = f"the console last showed {lines[-1][-_SHOWN:]!r}" if lines else "the console showed nothing"
         super().__init__(f"waited {seconds:.0f} seconds for {wanted}; {shown}")
 
 

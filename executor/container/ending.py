@@ -53,7 +53,10 @@ def _cause(ending: Ending, memory_mib: int, disk_mib: int) -> LavaExecError:
             "Use smaller images or write less; an admin sets the limit with `work_bytes`.",
         )
     if ending.overdue:
-        return InfrastructureTimeout("the runner did not end at the job's timeout and had to be killed")
+        return InfrastructureTimeout(
+            "the runner did not end at the job's timeout and had to be killed",
+            "The end of the log shows what it was at; a program that cannot be interrupted held it up.",
+        )
     if ending.canceled:
         how = " (it did not end when asked and had to be killed)" if ending.killed else ""
         return JobCanceled(f"the job was canceled: {ending.canceled}{how}")

@@ -93,7 +93,7 @@ class Engine:
             try:
                 self._attempt(action, limit, attempt, retried=retried)
             except LavaExecError as error:
-                if action.max_attempts > 1:
+                if action.max_attempts > 1 and not isinstance(error, JobCanceled):
                     self._tell_failure(action, attempt, error)
                 if action.repeat and first is None and error.retryable:
                     first = error

@@ -64,14 +64,18 @@ def explain(action: Action, run: Run, caught: BaseException, seconds: float) -> 
         head = f"{action.name} timed out after {run.deadline.limit:.0f} seconds"
         hint = hint or f"timeouts.actions.{action.name} sets this limit, or `timeout` of its block"
     else:
-        head = (
-            f"{action.name} timed out after {seconds:.0f} seconds, "
-            f"when the {run.deadline.limit:.0f} seconds of {owner.name} had passed"
-        )
+        head = f"{action.name} timed out after {seconds:.0f} seconds, {_of(owner, run, seconds)}"
         hint = f"timeouts.actions.{owner.name} sets that limit, or `timeout` of its block"
     said = re.match(rf"{re.escape(action.name)} timed out after \d+ seconds", text)
     detail = text[said.end() :] if said else (f": {text}" if text else "")
     return kind(f"{head}{detail}", hint)
+
+
+def _of(owner: Action, run: Run, seconds: float) -> str:
+    """Whose limit it was, without saying the same number twice."""
+    if abs(run.deadline.limit - seconds) < _SAME:
+        return f"the limit of {owner.name}"
+    return f"when the {run.deadline.limit:.0f} seconds of {owner.name} had passed"
 
 
 def _origin(action: Action, caught: BaseException) -> tuple[type[LavaExecError], str, str]:

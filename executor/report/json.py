@@ -46,6 +46,8 @@ def as_data(summary: Summary, *, suite: str = "") -> dict[str, Any]:
             "hint": cause.hint,
             "action": cause.action,
             "level": cause.level,
+            "attempt": cause.attempt or None,
+            "attempts": cause.attempts or None,
             "log_line": _line(cause.line),
         },
         "counts": summary.counts,

@@ -20,6 +20,8 @@ _T = TypeVar("_T")
 RESULTS = ("pass", "fail", "skip", "unknown")
 MAX_EXCERPT = 64 << 10  # characters of log kept for one failed case
 _RING_TEXT = 8 << 20  # characters of recent log from which excerpts are cut
+_JOURNAL_RECORD = re.compile(r"\bjournal record (\d{1,12})\b")  # the runner's way to name a place in the log
+_SET_NAME = re.compile(r"[A-Za-z0-9._~-]+\Z")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
@@ -88,8 +90,13 @@ class SummaryBuilder:
     def _end(self, record: Record) -> None:
         end = _typed(record.msg, End)
         if end is not None:
+            end.hint = _JOURNAL_RECORD.sub(self._log_line, end.hint)
             self.summary.end = end
             self.summary.end_line = self.lines.of(end.seq) if end.seq >= 0 else -1
+
+    def _log_line(self, match: re.Match[str]) -> str:
+        line = self.lines.of(int(match[1]))
+        return f"log line {line}" if line >= 0 else match[0]
 
     def _error(self, record: Record) -> None:
         if isinstance(record.msg, str):
@@ -157,14 +164,14 @@ class SummaryBuilder:
             measurement, units = duration, "seconds"
         attempt = given.get("attempt")
         return Case(
-            suite=str(given["definition"]),
+            suite=_CONTROL.sub("_", str(given["definition"])),
             name=_CONTROL.sub("_", str(given["case"])),
             result=result,
             record=given,
             seq=record.seq,
             line=lines.count - 1,
             dt=record.dt,
-            set=str(given.get("set") or ""),
+            set=_url_safe(given.get("set")),
             measurement=measurement,
             units=units,
             level=str(given.get("level") or ""),
@@ -222,6 +229,11 @@ class _Ring:
         if left_out:
             found.append(f"[{left_out} lines before these are left out]")
         return "\n".join(reversed(found))
+
+
+def _url_safe(given: object) -> str:
+    """The name of a test set, ignored where it could not stand in an address (spec: results-and-logs §2)."""
+    return given if isinstance(given, str) and _SET_NAME.match(given) else ""
 
 
 def _number(value: object) -> float | None:

@@ -8,7 +8,7 @@ import io
 from executor.report import summarize as module
 from executor.report.reader import JournalReader
 from executor.report.summarize import summarize
-from executor.report.summary import Summary
+from executor.report.summary import TESTED, Summary
 from executor.testing.book import Book
 
 
@@ -89,7 +89,7 @@ def test_the_cause_says_who_what_and_where(panicked_job: Book) -> None:
     cause = read(panicked_job).cause()
     assert cause is not None
     assert cause.sentence() == (
-        "the test writer: kernel panic: Fatal exception (3 lava-test-shell, log line 2)"
+        "for the test writer: kernel panic: Fatal exception (3 lava-test-shell, log line 2)"
     )
     assert cause.hint == "see the trace"
 
@@ -97,7 +97,9 @@ def test_the_cause_says_who_what_and_where(panicked_job: Book) -> None:
 def test_failed_cases_are_the_cause_of_a_complete_job(failing_job: Book) -> None:
     cause = read(failing_job).cause()
     assert cause is not None
-    assert cause.sentence() == "2 of 4 test cases did not pass: 0_smoke/disk, 0_smoke/lost (log line 10)"
+    assert cause.sentence() == (
+        f"for {TESTED}: 2 of 4 test cases did not pass: 0_smoke/disk, 0_smoke/lost (log line 10)"
+    )
 
 
 def test_a_runner_that_died_leaves_its_last_error(panicked_job: Book) -> None:
@@ -135,3 +137,13 @@ def test_what_the_reader_noticed_is_told() -> None:
     found = summarize(io.BytesIO(lines[0] + lines[3] + b"nonsense\n" + lines[4][:-3]))
     assert (found.missing, found.bad, found.torn) == (2, 1, True)
     assert JournalReader().torn is False
+
+
+def test_a_set_whose_name_cannot_stand_in_an_address_is_ignored() -> None:
+    book = Book()
+    book.result("0_x", "a", "pass", set="net/../work")
+    book.result("0_x", "b", "pass", set="net-1.2")
+    book.result("0_x\nok 1 - forged", "c", "pass")
+    found = read(book)
+    assert [case.address for case in found.cases] == ["0_x/a", "0_x/net-1.2/b", "0_x_ok 1 - forged/c"]
+    assert found.cases[0].record["set"] == "net/../work", "the record stays as it came"

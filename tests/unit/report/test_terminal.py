@@ -132,6 +132,7 @@ def test_the_table_and_the_verdict(failing_job: Book) -> None:
         "–  0_smoke/later #1  skip\n"
         "Complete: 1 passed, 1 failed, 1 unknown, 1 skipped in 1 min 2 s\n"
         "Fewer definitions ran than were submitted; missing: 1_more\n"
+        "for the developers of what was tested: "
         "2 of 4 test cases did not pass: 0_smoke/disk, 0_smoke/lost (log line 10)\n"
     )
 
@@ -140,7 +141,7 @@ def test_the_verdict_of_a_broken_job_names_who_has_to_act(panicked_job: Book) ->
     text = outcome(summarize(io.BytesIO(panicked_job.data)), PLAIN)
     assert text == (
         "Incomplete: no test cases in 5.0 s\n"
-        "the test writer: kernel panic: Fatal exception (3 lava-test-shell, log line 2)\n"
+        "for the test writer: kernel panic: Fatal exception (3 lava-test-shell, log line 2)\n"
         "hint: see the trace\n"
     )
 
