@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 import click
 
@@ -63,21 +64,33 @@ def logs(
                 sys.stdout.buffer.write(data)
                 sys.stdout.buffer.flush()
             return 0
-        _show(here, kind, _selected(source, wanted, keep, partial=bool(last)), wanted, not no_timestamps)
+        wish = _Wish(wanted, keep, partial=bool(last))
+        if kind == "yaml":
+            _write_yaml(source, wish)
+        else:
+            _show(here, kind, _selected(source, wish), wanted, not no_timestamps)
     return 0
+
+
+@dataclass
+class _Wish:
+    """Which records are asked for. `partial`: the journal is not read from its beginning."""
+
+    levels: frozenset[str] | None
+    lines: tuple[int, int] | None
+    partial: bool
+
+    def has(self, line: int, record: Record) -> bool:
+        """Is this one of them? `line` is its number in the field's log."""
+        if self.lines is not None and not self.lines[0] <= line <= self.lines[1]:
+            return False
+        return self.levels is None or record.lvl in self.levels
 
 
 def _show(
     here: App, kind: str, batches: Iterable[list[Record]], wanted: frozenset[str] | None, timestamps: bool
 ) -> None:
-    if kind == "yaml":
-        from executor.report.logs_yaml import LogsYaml
-
-        view = LogsYaml()
-        for batch in batches:
-            write(sys.stdout, view.feed(batch))
-            sys.stdout.flush()
-    elif kind == "json":
+    if kind == "json":
         from executor.model.journal import encode
 
         for batch in batches:
@@ -93,22 +106,32 @@ def _show(
             live.close()
 
 
-def _selected(
-    source: Iterator[bytes], levels: frozenset[str] | None, keep: tuple[int, int] | None, *, partial: bool
-) -> Iterator[list[Record]]:
-    """Records of the journal, of these levels and log lines only."""
+def _write_yaml(source: Iterator[bytes], wish: _Wish) -> None:
+    """The field's own log; line numbers in results are those of the whole log, whatever is left out."""
+    from executor.report.logs_yaml import LogsYaml
+    from executor.report.reader import JournalReader
+
+    reader = JournalReader(partial=wish.partial)
+    view = LogsYaml(wish.has, partial=wish.partial)
+    for data in source:
+        write(sys.stdout, view.feed(reader.feed(data)))
+        sys.stdout.flush()
+
+
+def _selected(source: Iterator[bytes], wish: _Wish) -> Iterator[list[Record]]:
+    """Records of the journal, those asked for."""
     from executor.report.reader import JournalReader, Lines
 
-    reader, numbers = JournalReader(partial=partial), Lines()
+    reader, numbers = JournalReader(partial=wish.partial), Lines()
     for data in source:
         batch = reader.feed(data)
-        if keep is not None:
-            batch = [r for r in batch if numbers.add(r) and keep[0] <= numbers.count - 1 <= keep[1]]
-        if levels is not None:
-            batch = [r for r in batch if r.lvl in levels]
+        if wish.lines is not None:
+            batch = [r for r in batch if numbers.add(r) and wish.has(numbers.count - 1, r)]
+        elif wish.levels is not None:
+            batch = [r for r in batch if r.lvl in wish.levels]
         if batch:
             yield batch
-        if keep is not None and numbers.count > keep[1]:
+        if wish.lines is not None and numbers.count > wish.lines[1]:
             return
 
 

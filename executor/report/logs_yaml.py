@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
@@ -52,16 +52,23 @@ def scalar(value: Any) -> str:
 
 
 class LogsYaml:
-    """Records in, lines of `logs.yaml` out. Feed every record of the journal, in order."""
+    """Records in, lines of `logs.yaml` out. Feed every record of the journal, in order.
 
-    def __init__(self) -> None:
+    `keep` (line number, record) chooses lines; they keep their numbers. `partial`: the records begin
+    somewhere in the journal, so no line number is known and results carry none.
+    """
+
+    def __init__(self, keep: Callable[[int, Record], bool] | None = None, *, partial: bool = False) -> None:
         self._lines = Lines()
+        self._keep = keep
+        self._partial = partial
 
     def feed(self, batch: Iterable[Record]) -> str:
         """The lines for `batch`; levels of our own give none."""
         out: list[str] = []
+        lines, keep = self._lines, self._keep
         for record in batch:
-            if not self._lines.add(record):
+            if not lines.add(record) or (keep is not None and not keep(lines.count - 1, record)):
                 continue
             msg = record.msg
             if record.lvl == RESULTS and isinstance(msg, dict):
@@ -75,9 +82,11 @@ class LogsYaml:
         return "".join(out)
 
     def _renumbered(self, msg: dict[str, Any]) -> dict[str, Any]:
-        """`starttc` and `endtc` are record numbers in a journal and line numbers here."""
-        known = {k: self._lines.of(msg[k]) for k in ("starttc", "endtc") if isinstance(msg.get(k), int)}
-        return msg | known
+        """`starttc` and `endtc` are record numbers in a journal and line numbers here; unknown ones go."""
+        given = {key: msg[key] for key in ("starttc", "endtc") if isinstance(msg.get(key), int)}
+        known = {} if self._partial else {key: self._lines.of(seq) for key, seq in given.items()}
+        rest = {key: value for key, value in msg.items() if key not in given}
+        return rest | {key: line for key, line in known.items() if line >= 0}
 
 
 def _escape(match: re.Match[str]) -> str:

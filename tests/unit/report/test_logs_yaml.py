@@ -96,3 +96,15 @@ def test_characters_that_yaml_does_not_take_raw(text: str) -> None:
 )
 def test_values_keep_their_type(value: Any) -> None:
     assert yaml.safe_load(scalar(value)) == value
+
+
+def test_chosen_lines_keep_their_numbers(failing_job: Book) -> None:
+    text = LogsYaml(lambda line, record: line >= 12 and record.lvl == "results").feed(failing_job.records)
+    first = yaml.safe_load(text)[0]["msg"]
+    assert (first["case"], first["starttc"], first["endtc"]) == ("disk", 10, 12)
+
+
+def test_without_the_beginning_no_line_number_is_known(failing_job: Book) -> None:
+    text = LogsYaml(partial=True).feed(failing_job.records[-8:])
+    disk = next(item["msg"] for item in yaml.safe_load(text) if item["lvl"] == "results")
+    assert disk == {"definition": "0_smoke", "case": "disk", "result": "fail"}
