@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from executor.errors import InfrastructureError
 from executor.model.deadline import Deadline
+from executor.model.journal import Record
 from executor.report.reader import JournalReader
 from executor.report.summarize import SummaryBuilder
 from executor.report.summary import Summary
@@ -79,9 +80,17 @@ def file_blocks(path: Path, *, wait: bool, ended: Callable[[], bool] = lambda: T
 
 
 def read_summary(
-    source: Iterator[bytes], *, live: LiveLog | None = None, excerpts: bool = False, partial: bool = False
+    source: Iterator[bytes],
+    *,
+    live: LiveLog | None = None,
+    excerpts: bool = False,
+    partial: bool = False,
+    also: Callable[[list[Record]], None] | None = None,
 ) -> Summary:
-    """Take in a whole journal, showing it on the way. `partial`: it does not begin at its beginning."""
+    """Take in a whole journal, showing it on the way. `partial`: it does not begin at its beginning.
+
+    `also` is given the same records.
+    """
     reader = JournalReader(partial=partial)
     builder = SummaryBuilder(excerpts=excerpts)
     try:
@@ -90,6 +99,8 @@ def read_summary(
             if live is not None:
                 live.feed(batch)
             builder.add(batch)
+            if also is not None:
+                also(batch)
         reader.close()
     finally:
         if live is not None:

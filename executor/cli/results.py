@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,21 +16,24 @@ from executor.cli.group import command
 from executor.errors import UsageError
 
 if TYPE_CHECKING:
+    from executor.report.page import PageBuilder
     from executor.report.summary import Summary
 
 
 @command(
     "results",
-    formats=("text", "json", "yaml", "junit", "tap", "csv"),
+    formats=("text", "json", "yaml", "junit", "tap", "csv", "html"),
     help="""Show a job's results.
 
     JOB is an id at the master, or an id, directory or journal of a run on this machine. A SUITE limits the
-    list; with a CASE only its result is printed.""",
+    list; with a CASE only its result is printed. --format html makes one page that needs nothing else: cause,
+    results, timeline and the log, folded.""",
     examples=(
         "lava-exec results 12",
         "lava-exec results 12 0_smoke",
         "lava-exec results 12 0_smoke kernel",
         "lava-exec results 12 --format junit -o results.xml",
+        "lava-exec results 12 --format html -o job-12.html",
         "lava-exec results 12 --format json | jq .cause",
     ),
 )
@@ -38,21 +42,29 @@ if TYPE_CHECKING:
 @click.argument("case", default="")
 @click.option("-o", "--output", type=click.Path(dir_okay=False), help="Write to a file instead of stdout.")
 @click.option("--all", "every", is_flag=True, help="List the executor's own records too.")
+@click.option("--suites", is_flag=True, help="With --format yaml: only name, job and id of each suite.")
+@click.option("--limit", type=click.IntRange(0), metavar="N", help="With --format yaml: at most N cases.")
+@click.option("--offset", type=click.IntRange(0), default=0, metavar="N", help="… from the Nth on.")
 @click.option("--prefix", default="", help="Put before each class name in JUnit.")
-def results(*, job: str, suite: str, case: str, output: str | None, every: bool, prefix: str) -> int:
-    from executor.cli.follow import read_summary
+def results(*, job: str, suite: str, case: str, output: str | None, **options: Any) -> int:
     from executor.cli.source import journal_blocks
 
     here = app()
+    wish = Wish(suite=suite, **options)
     kind = here.output_format()
+    if kind != "yaml" and (wish.suites or wish.limit is not None or wish.offset):
+        raise UsageError("--suites, --limit and --offset belong to --format yaml")
+    if kind == "html" and suite:
+        raise UsageError("the page is of the whole job", "Leave SUITE out.")
     with journal_blocks(here, job) as source:
-        summary = read_summary(source, excerpts=kind in ("junit", "tap"))
+        summary, page = _read(source, kind)
+    _end_by_the_master(here, job, summary)
     if suite and suite not in summary.suites:
         known = ", ".join(summary.suites) or "none yet"
         raise UsageError(f"job {job} has no suite {suite!r}", f"Its suites: {known}.")
     if case:
         return _one(summary, suite, case)
-    pieces = render(summary, kind, here, suite=suite, every=every, prefix=prefix)
+    pieces = render(summary, kind, here, wish) if page is None else page.page(summary)
     if output is None:
         for piece in pieces:
             write(sys.stdout, piece)
@@ -63,14 +75,49 @@ def results(*, job: str, suite: str, case: str, output: str | None, every: bool,
     return 0
 
 
-def render(
-    summary: Summary, kind: str, here: App, *, suite: str = "", every: bool = False, prefix: str = ""
-) -> Iterable[str]:
-    """The results in one of the formats."""
-    if kind == "yaml":
-        from executor.report.results_yaml import results_yaml
+@dataclass(frozen=True)
+class Wish:
+    """What is to be shown of the results; the options of the command."""
 
-        return results_yaml(summary, suite=suite)
+    suite: str = ""
+    every: bool = False
+    prefix: str = ""
+    suites: bool = False
+    limit: int | None = None
+    offset: int = 0
+
+
+def _read(source: Iterator[bytes], kind: str) -> tuple[Summary, PageBuilder | None]:
+    """The summary, and for the page the log as well; one pass either way."""
+    from executor.cli.follow import read_summary
+
+    if kind != "html":
+        return read_summary(source, excerpts=kind in ("junit", "tap")), None
+    from executor.report.page import PageBuilder
+
+    page = PageBuilder()
+    return read_summary(source, also=page.add), page
+
+
+def _end_by_the_master(here: App, job: str, summary: Summary) -> None:
+    """A journal without an end: the master knows whether the job still runs, and how else it ended."""
+    from executor.cli import jobset
+    from executor.cli.source import local_directory
+
+    if summary.end is None and local_directory(here, job) is None:
+        with here.channel() as channel:
+            jobset.conclude(jobset.job_info(channel, job), summary)
+
+
+def render(summary: Summary, kind: str, here: App, wish: Wish) -> Iterable[str]:
+    """The results in one of the formats."""
+    suite = wish.suite
+    if kind == "yaml":
+        from executor.report.results_yaml import results_yaml, suites_yaml
+
+        if wish.suites:
+            return suites_yaml(summary)
+        return results_yaml(summary, suite=suite, limit=wish.limit, offset=wish.offset)
     if kind == "csv":
         from executor.report.csv import results_csv
 
@@ -78,7 +125,7 @@ def render(
     if kind == "junit":
         from executor.report.junit import results_junit
 
-        return results_junit(summary, suite=suite, prefix=prefix)
+        return results_junit(summary, suite=suite, prefix=wish.prefix)
     if kind == "tap":
         from executor.report.tap import results_tap
 
@@ -89,7 +136,7 @@ def render(
         return [results_json(summary, suite=suite)]
     from executor.report.outcome import results_table, verdict
 
-    table = results_table(summary, here.out, every=every or bool(suite), suite=suite)
+    table = results_table(summary, here.out, every=wish.every or bool(suite), suite=suite)
     return [table, "" if suite else verdict(summary, here.out)]
 
 

@@ -121,6 +121,35 @@ def test_results_in_every_format(cli: Cli, run: Path, tmp_path: Path) -> None:
     ET.fromstring(out.read_text())  # noqa: S314
 
 
+def test_the_page_of_a_run(cli: Cli, run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "job.html"
+    assert cli("results", "r1", "--format", "html", "-o", out).stdout == ""
+    text = out.read_text(encoding="utf-8")
+    assert text.startswith("<!doctype html>")
+    assert "1 of 2 test cases did not pass: 0_smoke/disk" in text
+    assert "broken" in text
+    assert cli("results", "r1", "0_smoke", "--format", "html").exit_code == 64
+
+
+def test_parts_of_the_yaml_results(cli: Cli, run: Path) -> None:
+    def loaded(*args: str) -> list[str]:
+        return [
+            item["name"] for item in yaml.safe_load(cli("results", "r1", "--format", "yaml", *args).stdout)
+        ]
+
+    assert loaded("--suites") == ["0_smoke"]
+    assert loaded("--limit", "1") == ["disk"]
+    assert loaded("--offset", "1") == ["boot"]
+    assert cli("results", "r1", "--suites").exit_code == 64
+
+
+def test_lines_of_the_fields_log_keep_the_numbers_of_the_whole(cli: Cli, run: Path) -> None:
+    (only,) = yaml.safe_load(cli("logs", "r1", "--format", "yaml", "--lines", "4").stdout)
+    assert (only["msg"]["starttc"], only["msg"]["endtc"]) == (1, 2)
+    last = yaml.safe_load(cli("logs", "r1", "--format", "yaml", "-n", "3").stdout)
+    assert "starttc" not in last[0]["msg"]
+
+
 def test_runs_are_listed_and_shown(cli: Cli, run: Path) -> None:
     result = cli("jobs", "--local")
     assert result.stdout.splitlines() == [
