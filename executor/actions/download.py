@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from executor.actions.guest import AppendOverlays
 from executor.actions.image.magic import HEAD, looks_like
 from executor.errors import InfrastructureError, JobError, LavaExecError
-from executor.model.doorbell import Fetch, Fetched
-from executor.model.job import Resource
+from executor.model.doorbell import SCHEMES, Fetch, Fetched
+from executor.model.job import OverlaySource, Resource
 from executor.model.launch import Needs
 from executor.model.problem import Problem
 from executor.pipeline.action import Action, RetryAction
@@ -54,20 +54,17 @@ class DownloadRetry(RetryAction):
     def plan(self, site: Site) -> Iterable[Action]:
         here = (*(site.block.path if site.block else ()), *self.place)
         url = expand(self.resource.url, site.device)
-        kind = _SCHEMES.get(scheme_of(url))
+        kind = kind_of(url)
         if kind is None:
-            known = f"URL schemes that work: {', '.join(sorted(_SCHEMES))}"
+            known = f"URL schemes that work: {', '.join(sorted(_kinds()))}"
             raise PlanError(f"{self.key}: no way to download {url!r}", (*here, "url"), known)
         yield kind(self.key, self.resource, url, self.place)
-        others = sorted(name for name in self.resource.overlays if name != "lava")
-        if others:
-            raise PlanError(
-                f"{self.key}: overlays from URLs cannot be used",
-                (*here, "overlays", others[0]),
-                "only `lava: true` can, for the overlay with the tests",
-            )
-        if self.resource.overlays.get("lava") and any(test.stage >= 0 for test in site.tests):
-            yield AppendOverlays(self.key, self.resource)
+        extras = {n: s for n, s in self.resource.overlays.items() if isinstance(s, OverlaySource)}
+        for name, source in extras.items():
+            yield DownloadRetry(extra_key(self.key, name), plain(source), (*self.place, "overlays", name))
+        lava = bool(self.resource.overlays.get("lava")) and any(test.stage >= 0 for test in site.tests)
+        if lava or extras:
+            yield AppendOverlays(self.key, self.resource, extras, lava=lava)
 
 
 class Download(Action):
@@ -77,6 +74,7 @@ class Download(Action):
     """
 
     timeout_error: ClassVar[type[LavaExecError]] = InfrastructureError
+    schemes: ClassVar[tuple[str, ...]] = ()  # of the URLs that this kind takes
 
     def __init__(self, key: str, resource: Resource, url: str, place: Place = ()) -> None:
         self.key, self.resource, self.url, self.place = key, resource, url, place or (key,)
@@ -188,6 +186,17 @@ class HttpDownload(Download):
     name = "http-download"
     summary = "http download"
     description = "download over http or https"
+    schemes = ("http", "https")
+
+    def obtain(self, run: Run) -> Fetched:
+        """By way of the lab's HTTP cache where there is one and the job does not object."""
+        lab = run.context.worker.http_cache
+        if "%s" in lab and self.resource.use_cache is not False:
+            try:
+                return self._fetch(run, lab.replace("%s", quote(self.url, safe="")), self.unpack)
+            except InfrastructureError as error:
+                run.log.warning(f"{self.key}: not from the HTTP cache of the lab: {error.message}")
+        return super().obtain(run)
 
 
 class FileDownload(Download):
@@ -196,6 +205,7 @@ class FileDownload(Download):
     name = "file-download"
     summary = "local file"
     description = "take a file of the worker's allowed directories"
+    schemes = ("file",)
 
     def validate(self, world: World) -> Iterable[Problem]:
         parts = urlsplit(self.url)
@@ -213,6 +223,7 @@ class PreDownloaded(Download):
     summary = "file of an earlier download"
     description = "take a file that an earlier deploy block downloaded"
     timeout_error = JobError
+    schemes = ("downloads",)
 
     def plan(self, site: Site) -> Iterable[Action]:
         earlier = site.job.blocks[: site.block.index] if site.block is not None else []
@@ -240,12 +251,89 @@ class PreDownloaded(Download):
         return take(run, self.file, self.resource, self.unpack)
 
 
-_SCHEMES: Mapping[str, type[Download]] = {
-    "http": HttpDownload,
-    "https": HttpDownload,
-    "file": FileDownload,
-    "downloads": PreDownloaded,
-}
+class ScpDownload(Download):
+    """From a server that the admin of the worker knows by its key, by way of ssh."""
+
+    name = "scp-download"
+    summary = "scp download"
+    description = "download over ssh"
+    schemes = ("scp",)
+
+    def validate(self, world: World) -> Iterable[Problem]:
+        if reason := scp_fault(self.url):
+            hint = "write scp://user@host/path/to/file"
+            yield self.problem(f"{self.key}: {reason}", *self.place, "url", hint=hint)
+            return
+        yield from super().validate(world)
+
+
+class RcloneDownload(Download):
+    """From a remote of the admin's rclone configuration."""
+
+    name = "rclone-download"
+    summary = "rclone download"
+    description = "download from a remote that rclone knows"
+    schemes = ("rclone",)
+
+
+KINDS: tuple[type[Download], ...] = (
+    HttpDownload,
+    FileDownload,
+    ScpDownload,
+    RcloneDownload,
+    PreDownloaded,
+)
+
+
+def _kinds() -> dict[str, type[Download]]:
+    return {scheme: kind for kind in KINDS for scheme in kind.schemes}
+
+
+def kind_of(url: str) -> type[Download] | None:
+    """The action that downloads this URL, None where there is none."""
+    return _kinds().get(scheme_of(url))
+
+
+def check_scheme(url: str) -> None:
+    """Can an agent fetch this? Raises JobError."""
+    if scheme_of(url) not in SCHEMES:
+        raise JobError(f"no way to download {url!r}", f"URL schemes that work: {', '.join(SCHEMES)}")
+    reason = scp_fault(url) if scheme_of(url) == "scp" else ""
+    if reason:
+        raise JobError(reason, "write scp://user@host/path/to/file")
+
+
+def scp_fault(url: str) -> str:
+    """Why this is no scp URL that can be used, empty for a good one."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError as error:
+        return f"not a URL: {error}"
+    if parts.password:
+        return "a password in an scp URL cannot be used: the worker has a key"
+    if not re.fullmatch(r"[A-Za-z0-9][\w.-]*|[0-9a-f:]+", parts.hostname or ""):
+        return f"{url!r} names no host"
+    if parts.username is not None and not re.fullmatch(r"[A-Za-z0-9_][\w.-]*", parts.username):
+        return f"{url!r} names no user that can be"
+    return "" if len(parts.path) > 1 else f"{url!r} names no file"
+
+
+def extra_key(key: str, name: str) -> str:
+    """What the download of an artefact's further overlay is called."""
+    return f"{key}.{name}"
+
+
+def plain(source: OverlaySource) -> Resource:
+    """A further overlay as something to download."""
+    return Resource(
+        url=source.url,
+        compression=source.compression,
+        md5sum=source.md5sum,
+        sha256sum=source.sha256sum,
+        sha512sum=source.sha512sum,
+        headers=source.headers,
+    )
 
 
 def scheme_of(url: str) -> str:

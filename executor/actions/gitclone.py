@@ -5,23 +5,22 @@ prompts (spec: job-format §7).
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from executor.actions import proc
+from executor.actions.vcs import check_word, password_of, persist, without_password
 from executor.errors import InfrastructureError, JobError, LavaExecError
 
 if TYPE_CHECKING:
     from executor.pipeline.run import Run
 
 SCHEMES = ("git", "http", "https", "ssh")
-ATTEMPTS, PAUSE = 6, 5.0  # of a clone, and seconds between them
 _SCP_LIKE = re.compile(r"[\w.-]+@[\w.-]+:[^:]")
-_BAD_WORD = re.compile(r"-|.*[\s\0-\x1f~^:?*\[\\]")
 
 
 def check_url(url: str) -> None:
@@ -40,12 +39,6 @@ def check_url(url: str) -> None:
             f"git cannot clone {url!r} from inside the job's container",
             f"use a URL that begins with one of {', '.join(f'{known}://' for known in SCHEMES)}",
         )
-
-
-def check_word(word: str, what: str) -> None:
-    """Refuse a branch or revision that git takes for an option, or that cannot be one. Raises JobError."""
-    if _BAD_WORD.match(word):
-        raise JobError(f"{word!r} is no {what}")
 
 
 def clone(
@@ -69,39 +62,56 @@ def clone(
     argv = ["clone", "--quiet", *_depth(depth)]
     argv += ["--branch", branch] if branch else []
     argv += ["--recurse-submodules", *(["--shallow-submodules"] if depth else [])] if recursive else []
-    for attempt in range(1, ATTEMPTS + 1):
-        try:
-            git([*argv, "--", url, str(target)], run, secret=_password(url))
-            break
-        except InfrastructureError as error:
-            if attempt == ATTEMPTS or run.deadline.remaining <= PAUSE:
-                raise InfrastructureError(
-                    f"cannot clone {_without_password(url)}: {error.message}",
-                    "does the URL answer from the worker? is the branch there?",
-                ) from error
-            run.log.warning(f"clone failed, attempt {attempt} of {ATTEMPTS}: {error.message}")
-            shutil.rmtree(target, ignore_errors=True)
-            time.sleep(PAUSE)
+    askpass = _Askpass(url, run)
+    persist(
+        "clone", url, target, run, lambda: git([*argv, "--", askpass.url, str(target)], run, askpass=askpass)
+    )
     if revision:
-        _check_out(revision, target, run, depth=depth, recursive=recursive)
+        _check_out(revision, target, run, depth=depth, recursive=recursive, askpass=askpass)
     return git(["-C", str(target), "rev-parse", "HEAD"], run).strip()
 
 
-def _check_out(revision: str, target: Path, run: Run, *, depth: int, recursive: bool) -> None:
+class _Askpass:
+    """A password in a URL reaches git through a program that prints it: never in argv, and never in the
+    clone's own configuration, which is kept with the job and goes onto the device.
+    """
+
+    def __init__(self, url: str, run: Run) -> None:
+        self.password = password_of(url)
+        self.url = without_password(url)
+        self.program = run.context.work / "git-askpass"
+        if self.password:
+            self.program.write_text('#!/bin/sh\nprintf "%s\\n" "$LAVA_EXEC_GIT_PASSWORD"\n', encoding="ascii")
+            self.program.chmod(0o700)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        if not self.password:
+            return {}
+        return {"GIT_ASKPASS": str(self.program), "LAVA_EXEC_GIT_PASSWORD": self.password}
+
+
+def _check_out(
+    revision: str, target: Path, run: Run, *, depth: int, recursive: bool, askpass: _Askpass
+) -> None:
     """Have the revision, which a shallow clone need not hold; then the tree as it was."""
     place = ["-C", str(target)]
     if depth:
         try:
-            git([*place, "fetch", "--quiet", *_depth(depth), "origin", revision], run)
+            git([*place, "fetch", "--quiet", *_depth(depth), "origin", revision], run, askpass=askpass)
         except InfrastructureError:  # servers need not hand out single commits
-            git([*place, "fetch", "--quiet", "--unshallow", "--tags"], run)
+            git([*place, "fetch", "--quiet", "--unshallow", "--tags"], run, askpass=askpass)
     git([*place, "checkout", "--quiet", "--detach", revision, "--"], run, JobError)
     if recursive:
-        git([*place, "submodule", "update", "--quiet", "--init", "--recursive"], run)
+        git([*place, "submodule", "update", "--quiet", "--init", "--recursive"], run, askpass=askpass)
 
 
 def git(
-    words: list[str], run: Run, error: type[LavaExecError] = InfrastructureError, *, secret: str = ""
+    words: list[str],
+    run: Run,
+    error: type[LavaExecError] = InfrastructureError,
+    *,
+    askpass: _Askpass | None = None,
 ) -> str:
     """Run git without prompts and without the transports that run programs; the tail of its output."""
     environment = {
@@ -115,20 +125,23 @@ def git(
         ["git", "-c", "advice.detachedHead=false", *words],
         deadline=run.deadline,
         log=run.log.output,
-        env=environment,
+        env=environment | (askpass.environment if askpass else {}),
         error=error,
-        secrets=[secret] if secret else (),
+        secrets=[askpass.password] if askpass else (),
     )
     return "\n".join(done.lines_tail)
 
 
+def forget_history(target: Path) -> None:
+    """Remove `.git`, those of submodules too, which are files there."""
+    for base, directories, names in os.walk(target):
+        if ".git" in directories:
+            directories.remove(".git")
+            git_directory = Path(base) / ".git"
+            git_directory.unlink() if git_directory.is_symlink() else shutil.rmtree(git_directory)
+        elif ".git" in names:
+            (Path(base) / ".git").unlink()
+
+
 def _depth(depth: int) -> list[str]:
     return ["--depth", str(depth)] if depth else []
-
-
-def _password(url: str) -> str:
-    return urlsplit(url).password or ""
-
-
-def _without_password(url: str) -> str:
-    return proc.redact(url, [_password(url)])

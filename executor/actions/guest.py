@@ -19,8 +19,10 @@ from executor.pipeline.action import Action
 from executor.pipeline.context import OverlayDisk
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from executor.model.device import Device
-    from executor.model.job import Resource
+    from executor.model.job import OverlaySource, Resource
     from executor.pipeline.context import Artifact
     from executor.pipeline.run import Run
 
@@ -85,17 +87,28 @@ def guest_parameters(device: Device) -> dict[str, Any]:
     return guest
 
 
-def apply_overlay(run: Run, artifact: Artifact, resource: Resource, image_args: Sequence[str]) -> None:
-    """Put the namespace's overlay into `artifact`, of which the job gets a version of its own.
+def apply_overlay(
+    run: Run,
+    artifact: Artifact,
+    resource: Resource,
+    image_args: Sequence[str],
+    *,
+    lava: bool = True,
+    extras: Sequence[Path] = (),
+) -> None:
+    """Put the namespace's overlay (`lava`) and other tarballs into `artifact`, of which the job gets a
+    version of its own. Of a name that several bring, the LAVA overlay's wins, then the later one's.
 
     Where QEMU takes the image as a disk that is a qcow2 on top of the cached original, else a plain file.
     Raises JobError for an image that cannot take it, with what the image is.
     """
     from executor.actions.image.inject import inject
     from executor.actions.image.ramdisk import append
+    from executor.actions.image.tarextend import extend
 
     namespace = run.namespace
-    archives = [path for path in (namespace.overlay, namespace.overlay_secrets) if path is not None]
+    ours = (namespace.overlay, namespace.overlay_secrets) if lava else ()
+    archives = [*extras, *(path for path in ours if path is not None)]
     work = run.context.work / f"{artifact.safe_label}-{run.action.level}"
     if resource.format == "cpio.newc":
         work.mkdir(parents=True, exist_ok=True)
@@ -110,6 +123,10 @@ def apply_overlay(run: Run, artifact: Artifact, resource: Resource, image_args: 
             log=run.log.output,
         )
         artifact.path, artifact.format = extended.path, "raw"
+    elif resource.format == "tar":
+        work.mkdir(parents=True, exist_ok=True)
+        target = work / "rootfs.tar"
+        artifact.path = extend(artifact.path, archives, target, workdir=work, deadline=run.deadline)
     else:
         if not artifact.compression:
             check_disk(artifact)
@@ -129,7 +146,7 @@ def apply_overlay(run: Run, artifact: Artifact, resource: Resource, image_args: 
         )
         artifact.path, artifact.format = done.path, done.format
     artifact.shared = False
-    namespace.overlay_applied = True
+    namespace.overlay_applied = namespace.overlay_applied or lava
     run.log.info(f"{artifact.label}: overlay applied")
     run.results[artifact.label] = artifact.path.name
 
@@ -152,8 +169,8 @@ class AppendOverlays(Action):
     description = "put overlays into a downloaded artefact"
     timeout_error = InfrastructureError
 
-    def __init__(self, key: str, resource: Resource) -> None:
-        self.key, self.resource = key, resource
+    def __init__(self, key: str, resource: Resource, extras: dict[str, OverlaySource], *, lava: bool) -> None:
+        self.key, self.resource, self.extras, self.lava = key, resource, extras, lava
 
     @property
     def label(self) -> str:
@@ -163,5 +180,23 @@ class AppendOverlays(Action):
         return Needs(mounts=frozenset({"work"}), tools=frozenset({"debugfs", "qemu-img"}))
 
     def run(self, run: Run) -> None:
+        from executor.actions.image.tarextend import moved
+
+        artifacts = run.namespace.artifacts
+        extras: list[Path] = []
+        for name, source in self.extras.items():
+            brought = artifacts[f"{self.key}.{name}"]
+            target = run.context.work / f"overlay-{self.level}-{len(extras)}.tar"
+            moved(
+                brought.path,
+                target,
+                source.path,
+                tar=source.format == "tar",
+                deadline=run.deadline,
+                name=name,
+            )
+            extras.append(target)
         image_args = [self.resource.image_arg] if self.resource.image_arg else []
-        apply_overlay(run, run.namespace.artifacts[self.key], self.resource, image_args)
+        apply_overlay(run, artifacts[self.key], self.resource, image_args, lava=self.lava, extras=extras)
+        for path in extras:
+            path.unlink()

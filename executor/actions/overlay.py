@@ -14,12 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from executor.actions.definition import Definition, repository_action
+from executor.actions.definition import Definition
 from executor.actions.environment import test_environment
-from executor.errors import JobError, TestError
+from executor.actions.origin import repository_action
+from executor.actions.repositories import bring
+from executor.actions.vcs import without_password
+from executor.errors import InfrastructureError, JobError, TestError
 from executor.model.deployment import DEPLOYMENTS, deployment
+from executor.model.launch import Needs
 from executor.pipeline.action import Action
-from executor.testshell.definition import parse_definition
+from executor.testshell.definition import read_definition
 from executor.testshell.overlay import OverlayInput, PlacedDefinition, Stage, build_overlay
 
 if TYPE_CHECKING:
@@ -28,6 +32,9 @@ if TYPE_CHECKING:
     from executor.pipeline.planner import Site
     from executor.pipeline.run import Run
     from executor.pipeline.world import World
+
+
+_LONGEST_URL = 2000  # characters
 
 
 def definitions_of(site: Site) -> list[tuple[int, list[Definition]]]:
@@ -148,12 +155,10 @@ class DefinitionOverlay(_OfDefinition):
             raise JobError(f"{wanted.name}: path {wanted.path!r} leads out of the repository")
         if not file.is_file():
             raise JobError(
-                f"{wanted.name}: no file {wanted.path!r} in {wanted.repository_text}",
+                f"{wanted.name}: no file {wanted.path!r} in {_shown(wanted)}",
                 "`path` names the YAML file inside the repository",
             )
-        parsed = parse_definition(
-            file.read_text(encoding="utf-8", errors="replace"), f"{wanted.name}:{wanted.path}"
-        )
+        parsed = read_definition(file, f"{wanted.name}:{wanted.path}")
         namespace.definitions[wanted.index] = PlacedDefinition(
             index=wanted.suite,
             name=wanted.name or parsed.name,
@@ -163,7 +168,7 @@ class DefinitionOverlay(_OfDefinition):
             parameters=wanted.parameters,
             skip_install=wanted.skip_install,
             lava_signal=wanted.lava_signal,
-            repository=wanted.repository_text,
+            repository=_shown(wanted),
             revision=wanted.revision,
             commit_id=source.commit_id,
             path=wanted.path,
@@ -178,17 +183,29 @@ class DefinitionOverlay(_OfDefinition):
         }
 
 
+def _shown(wanted: Definition) -> str:
+    """The repository for people and results: no password, no archive that stands in the job."""
+    text = without_password(wanted.repository_text)
+    return text if len(text) <= _LONGEST_URL else f"{text[:_LONGEST_URL]}…"
+
+
 class DefinitionInstall(_OfDefinition):
-    """Clone what `install: git-repos` names into the definition's directory."""
+    """Get what `install: git-repos` and `bzr-repos` name into the definition's directory."""
 
     name = "test-install-overlay"
     summary = "overlay the install script"
     description = "make install.sh and get what it needs from version control"
+    timeout_error = InfrastructureError
+
+    def needs(self) -> Needs:
+        return Needs(network="bridge", tools=frozenset({"git"})) if self.definition.may_clone else Needs()
 
     def run(self, run: Run) -> None:
-        placed = run.namespace.definitions[self.definition.index]
-        for repository in placed.git_repositories():
-            self.definition.clone_into(repository, run)
+        index = self.definition.index
+        placed, directory = run.namespace.definitions[index], run.namespace.sources[index].directory
+        brought = bring(placed, directory, run)
+        if brought:
+            run.results["repositories"] = brought
 
 
 class DefinitionRunscript(_OfDefinition):

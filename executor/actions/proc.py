@@ -33,6 +33,7 @@ MASK = "[secret]"
 
 # Where Debian keeps the tools that we call; named in the error of a missing one.
 PACKAGES = {
+    "brz": "brz",
     "bzip2": "bzip2",
     "bzr": "brz",
     "cpio": "cpio",

@@ -47,19 +47,21 @@ def unpack(
     policy: Policy = STRICT,
     limits: Limits = DEFAULT_LIMITS,
     name: str = "",
+    strip: int = 0,
 ) -> Unpacked:
     """Unpack the tar archive `source` (gz, bz2, xz, zstd by `compression`) into the directory `target`.
 
-    `target` is made when missing; what it holds already may be replaced file by file. On failure what was
-    unpacked stays for the caller to remove. Raises JobError for a bad or dangerous archive,
-    InfrastructureError for a full disk, JobTimeout at the deadline.
+    `target` is made when missing; what it holds already may be replaced file by file. `strip`: directories to
+    cut off each name; members with fewer are left out. On failure what was unpacked stays for the caller to
+    remove. Raises JobError for a bad or dangerous archive, InfrastructureError for a full disk, JobTimeout at
+    the deadline.
     """
     name = name or (source.name if isinstance(source, Path) else "the archive")
-    job = TarTree(target, policy, limits, deadline=deadline, name=name)
+    job = TarTree(target, policy, limits, deadline=deadline, name=name, strip=strip)
     try:
         target.mkdir(parents=True, exist_ok=True)
         with _stream(source, compression, deadline, name) as stream:
-            with tarfile.open(fileobj=stream, mode="r|", bufsize=_BUFFER, tarinfo=_Info) as archive:
+            with tarfile.open(fileobj=stream, mode="r|", bufsize=_BUFFER, tarinfo=BoundedInfo) as archive:
                 while (info := archive.next()) is not None:
                     job.add(archive, info)
                     cast("Any", archive).members.clear()  # or it keeps every header that it has seen
@@ -112,7 +114,7 @@ class _Filled(io.RawIOBase):
         return b"".join(parts)
 
 
-class _Info(tarfile.TarInfo):
+class BoundedInfo(tarfile.TarInfo):
     """A header that cannot make the module read a gigabyte of names into memory."""
 
     _EXTENDED = (

@@ -55,7 +55,7 @@ class TarTree:
     """Receives the members of one archive. Nobody else may write below `target` meanwhile."""
 
     def __init__(
-        self, target: Path, policy: Policy, limits: Limits, *, deadline: Deadline, name: str
+        self, target: Path, policy: Policy, limits: Limits, *, deadline: Deadline, name: str, strip: int = 0
     ) -> None:
         self.count = self.size = self.skipped = 0
         self._top = str(target)
@@ -63,6 +63,7 @@ class TarTree:
         self._limits = limits
         self._deadline = deadline
         self._name = name
+        self._strip = strip  # directories to cut off each name, as tar's --strip-components does
         self._real: dict[Parts, Parts] = {(): ()}  # directories that are known to be no symlinks
         self._directories: list[tuple[str, tarfile.TarInfo]] = []
 
@@ -77,7 +78,7 @@ class TarTree:
             raise overdue(f"unpacking {self._name} did not end", self._deadline)
         parts = self._parts(info.name, info)
         if not parts:
-            return  # the root itself, whose mode is ours
+            return  # the root itself, whose mode is ours, or what is above it
         parent = self._directory(parts[:-1])
         path = self._path((*parent, parts[-1]))
         if info.isdir():
@@ -106,7 +107,7 @@ class TarTree:
         parts = tuple(part for part in name.split("/") if part not in ("", "."))
         if ".." in parts:
             raise JobError(f"{self._name} holds the name {info.name}, which leads out of the tree")
-        return parts
+        return parts[self._strip :]
 
     def _path(self, parts: Parts) -> str:
         return "/".join((self._top, *parts))

@@ -23,7 +23,7 @@ from executor.agent.orphans import sweep
 from executor.agent.planning import Planner, plan_job, warm_up
 from executor.agent.record import DONE, known_jobs
 from executor.agent.starting import accept, kept_start
-from executor.container.cache import Cache
+from executor.container.cache import Cache, Remotes
 from executor.container.devicelock import lock_directory
 from executor.container.engine import Engine, connect
 from executor.container.facts import collect
@@ -97,7 +97,11 @@ class Agent:
         facts = self._facts(state)
         if facts is None:
             return
-        cache = Cache(Store(state / "cache", max_bytes=self._cache_bytes), verify=facts.ca_bundle or True)
+        cache = Cache(
+            Store(state / "cache", max_bytes=self._cache_bytes),
+            verify=facts.ca_bundle or True,
+            remotes=Remotes.of(state),
+        )
         link = Link(self._address, self._credentials, hello=self._hello, heartbeat=self._heartbeat)
         self.link = link
         self.host = Host(

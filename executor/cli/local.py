@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from executor.cli.app import App
 from executor.cli.follow import live_log
-from executor.container.cache import Cache
+from executor.container.cache import Cache, Remotes
 from executor.container.devicelock import lock_directory
 from executor.container.facts import ca_bundle
 from executor.container.jobdir import JobDirectory
@@ -36,7 +36,8 @@ _LOOK = 0.25  # seconds between two looks at the journal when nobody says that i
 
 def open_cache(here: App) -> Cache:
     """The artefact cache of this machine, shared with an agent of the same state directory."""
-    return Cache(Store(here.state_path / "cache"), verify=ca_bundle(dict(here.env)) or True)
+    verify = ca_bundle(dict(here.env)) or True
+    return Cache(Store(here.state_path / "cache"), verify=verify, remotes=Remotes.of(here.state_path))
 
 
 class LocalRun:

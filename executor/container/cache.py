@@ -16,14 +16,16 @@ from typing import BinaryIO
 
 import msgspec
 
-from executor.container import local
+from executor.container import local, tree
 from executor.container.cancel import Cancellation
+from executor.container.remote import Program, RcloneDownload, SshDownload
 from executor.container.store import Meta, Store, UrlEntry, identity
-from executor.container.web import SCHEMES, Download, Validators, display
+from executor.container.web import Download, Validators, display
 from executor.errors import InfrastructureError, JobError
 from executor.model.deadline import Deadline
-from executor.model.doorbell import Fetch
+from executor.model.doorbell import SCHEMES, Fetch
 
+AnyDownload = Download | Program
 Report = Callable[[str, int, int], None]  # stage, done, total in bytes
 SUMS = ("md5", "sha256", "sha512")
 _REPORT_EVERY = 0.25  # seconds
@@ -49,12 +51,31 @@ class Access(msgspec.Struct, frozen=True):
     files: tuple[Path, ...] = ()
 
 
+class Remotes(msgspec.Struct, frozen=True):
+    """What an admin set up for downloads that need a secret of the worker's."""
+
+    ssh: Path | None = None  # directory with known_hosts and keys, for scp URLs
+    rclone: Path | None = None  # configuration file
+
+    @classmethod
+    def of(cls, state: Path) -> Remotes:
+        """Their places in a state directory."""
+        return cls(state / "ssh", state / "rclone.conf")
+
+
 class Cache:
     """Thread-safe. `verify`: CA bundle for https, or True for the default one."""
 
-    def __init__(self, store: Store, *, verify: str | bool = True) -> None:
+    def __init__(
+        self,
+        store: Store,
+        *,
+        verify: str | bool = True,
+        remotes: Remotes = Remotes(),  # noqa: B008  # frozen
+    ) -> None:
         self.store = store
         self._verify = verify
+        self._remotes = remotes
 
     def fetch(
         self,
@@ -77,14 +98,17 @@ class Cache:
             raise JobError(f"unknown compression {work.method!r}", f"Known: {', '.join(_METHODS)}.")
         scheme = fetch.url.partition(":")[0].lower()
         with self.store.lock(fetch.url, deadline, work.cancellation):
-            if scheme in SCHEMES:
-                got = self._web(work)
-            elif scheme == "file":
-                got = self._local(work, access)
-            else:
+            if scheme not in SCHEMES:
                 raise JobError(
-                    f"no way to download {display(fetch.url)!r}", "URL schemes that work: file, http, https."
+                    f"no way to download {display(fetch.url)!r}",
+                    f"URL schemes that work: {', '.join(SCHEMES)}.",
                 )
+            if scheme != "file":
+                got = self._remote(work, scheme)
+            elif fetch.tree:
+                got = self._tree(work, access)
+            else:
+                got = self._local(work, access)
             if work.method and got.key == got.sha256:
                 got = self._unpacked(work, got)
         self.store.touch(got.key)
@@ -102,9 +126,9 @@ class Cache:
             got = self._unpacked(work, got)
         return got
 
-    # -- http and https
+    # -- from elsewhere
 
-    def _web(self, work: _Work) -> Got:
+    def _remote(self, work: _Work, scheme: str) -> Got:
         fetch = work.fetch
         wanted = fetch.sha256sum.lower()
         if wanted and (got := self._have(work, wanted)) is not None:
@@ -113,14 +137,7 @@ class Cache:
         if entry is not None and self.store.meta(entry.sha256) is None:
             entry = None
         known = Validators(entry.etag, entry.modified) if entry is not None else None
-        with Download(
-            fetch.url,
-            headers=fetch.headers,
-            known=known,
-            deadline=work.deadline,
-            cancellation=work.cancellation,
-            verify=self._verify,
-        ) as download:
+        with self._begin(work, scheme, known) as download:
             if download.unchanged and entry is not None and (got := self._have(work, entry.sha256)):
                 return got
             if download.unchanged:
@@ -129,7 +146,23 @@ class Cache:
                 )
             return self._download(work, download)
 
-    def _download(self, work: _Work, download: Download) -> Got:
+    def _begin(self, work: _Work, scheme: str, known: Validators | None) -> AnyDownload:
+        url, deadline, cancellation = work.fetch.url, work.deadline, work.cancellation
+        if scheme == "scp":
+            directory = self._remotes.ssh
+            return SshDownload(url, directory, known=known, deadline=deadline, cancellation=cancellation)
+        if scheme == "rclone":
+            return RcloneDownload(url, self._remotes.rclone, deadline=deadline, cancellation=cancellation)
+        return Download(
+            url,
+            headers=work.fetch.headers,
+            known=known,
+            deadline=deadline,
+            cancellation=cancellation,
+            verify=self._verify,
+        )
+
+    def _download(self, work: _Work, download: AnyDownload) -> Got:
         fetch = work.fetch
         work.check_size(download.total)
         self.store.make_room(download.total)
@@ -186,7 +219,23 @@ class Cache:
             self.store.set_file(path, seen, sums["sha256"])
         return Got(sums["sha256"], sums["sha256"], seen.st_size, seen.st_size)
 
-    # -- what both share
+    def _tree(self, work: _Work, access: Access) -> Got:
+        """A directory has no identity by which it is known unchanged: it is packed each time."""
+        path = local.resolve(work.fetch.url, access.directories, access.files)
+        with self.store.incoming() as part:
+            tree.pack(path, part, work.deadline, work.cancellation)
+            size = part.stat().st_size
+            work.check_size(size)
+            with part.open("rb", buffering=0) as packed:
+                sums = local.hash_file(packed, work.sums, work.deadline, work.cancellation)
+            work.compare(sums)
+            sha256 = sums["sha256"]
+            if self.store.meta(sha256) is None:
+                self.store.make_room(size)
+                self._add(part, Meta(sha256, sha256, size, size), sums)
+        return Got(sha256, sha256, size, size)
+
+    # -- what all share
 
     def _have(self, work: _Work, sha256: str) -> Got | None:
         """The wanted form, or at least the downloaded one, from the cache; checksums compared."""
@@ -293,7 +342,7 @@ class _Work:
 class _Tee:
     """A download that is stored and hashed while something else reads it."""
 
-    def __init__(self, work: _Work, download: Download, file: BinaryIO) -> None:
+    def __init__(self, work: _Work, download: AnyDownload, file: BinaryIO) -> None:
         self.total = download.total
         self.taken = 0
         self._work = work

@@ -10,6 +10,7 @@ from __future__ import annotations
 import msgspec
 
 MAX_LINE = 1 << 20  # bytes of one message
+SCHEMES = ("file", "http", "https", "rclone", "scp")  # of URLs that an agent fetches
 
 
 class Bell(msgspec.Struct, tag="bell", frozen=True):
@@ -29,6 +30,7 @@ class Fetch(msgspec.Struct, frozen=True, omit_defaults=True):
     sha256sum: str = ""
     sha512sum: str = ""
     max_bytes: int = 0  # 0: the agent's own limit
+    tree: bool = False  # a directory or file of the host, which comes as a tar archive
 
 
 class Fetched(msgspec.Struct, frozen=True, omit_defaults=True):

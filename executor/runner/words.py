@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 
 from executor import __version__
-from executor.actions.definition import RepoAction
+from executor.actions.origin import RepoAction
 from executor.errors import ExitCode, LavaExecError
 from executor.model.journal import End, Header
 from executor.model.problem import Problem

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -56,6 +57,26 @@ class TestDefinition(msgspec.Struct, kw_only=True):
         return self.packages.get("", []) + (self.packages.get(distro, []) if distro else [])
 
 
+def read_definition(file: Path, where: str) -> TestDefinition:
+    """Read a definition from a file that a repository brought. Raises what `parse_definition` raises."""
+    if file.stat().st_size > MAX_BYTES:
+        raise _too_large(where)
+    data = file.read_bytes()
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise JobError(
+            f"{where}:{line}: not UTF-8: byte {data[error.start]:#04x} cannot stand here",
+            "save the file as UTF-8",
+        ) from None
+    return parse_definition(text, where)
+
+
+def _too_large(where: str) -> JobError:
+    return JobError(f"{where}: larger than {MAX_BYTES >> 20} MiB, that is no test definition")
+
+
 def parse_definition(text: str, where: str) -> TestDefinition:
     """Read a definition; `where` names it in messages.
 
@@ -63,7 +84,7 @@ def parse_definition(text: str, where: str) -> TestDefinition:
     are no map (spec: test-shell §3).
     """
     if len(text) > MAX_BYTES:
-        raise JobError(f"{where}: larger than {MAX_BYTES >> 20} MiB, that is no test definition")
+        raise _too_large(where)
     document = load_yaml(text, where)
     data = _without_empty(document.data)
     if not document.problems and isinstance(data, dict):
@@ -102,7 +123,7 @@ def parse_definition(text: str, where: str) -> TestDefinition:
 
 
 def repositories(
-    entries: list[str | dict[str, Any]], parameters: Mapping[str, Any], where: str
+    entries: list[str | dict[str, Any]], parameters: Mapping[str, Any], where: str, key: str = "git-repos"
 ) -> list[GitRepository]:
     """What `git-repos` or `bzr-repos` name. Values that are the name of a parameter stand for its value.
 
@@ -118,11 +139,11 @@ def repositories(
             _valued(given.get(key), parameters) for key in ("url", "branch", "destination")
         )
         if not url:
-            raise JobError(f"{where}: an entry of git-repos has no url")
+            raise JobError(f"{where}: an entry of {key} has no url")
         destination = wanted or re.split("[/:]", url.rstrip("/"))[-1].removesuffix(".git")
         if destination in (".", "..", ".git") or not _PLAIN_NAME.match(destination) or destination[0] == "-":
             raise JobError(
-                f"{where}: git-repos destination {destination!r} is not a plain name",
+                f"{where}: {key} destination {destination!r} is not a plain name",
                 "it must be a direct child of the test's directory",
             )
         found.append(GitRepository(url, destination, branch))

@@ -65,7 +65,7 @@ class PlacedDefinition(msgspec.Struct, kw_only=True):
         """As `git_repositories`, for bzr."""
         if "all" in self.skip_install:
             return []
-        return repositories(self.definition.bzr_repos, self.all_parameters, self.name)
+        return repositories(self.definition.bzr_repos, self.all_parameters, self.name, "bzr-repos")
 
     def for_stream(self, *, first_pattern: bool = False) -> StreamDefinition:
         """What the reader of the console needs to know. `first_pattern`: a definition without `parse` gets

@@ -13,7 +13,8 @@ from msgspec import Meta
 
 from executor.actions.containers import ContainerAction
 from executor.actions.download import DownloadRetry
-from executor.actions.gitclone import check_url, check_word
+from executor.actions.gitclone import check_url
+from executor.actions.vcs import check_word
 from executor.errors import JobError, TestError
 from executor.model.job import BlockParameters, Resource
 from executor.model.testblocks import Service

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from executor.actions.download import DownloadRetry, FileDownload, HttpDownload, expand
+from executor.actions.download import DownloadRetry, FileDownload, HttpDownload, check_scheme, expand
+from executor.actions.guest import AppendOverlays
 from executor.errors import InfrastructureError, JobError
 from executor.model import journal
 from executor.model.device import Device
@@ -178,10 +179,87 @@ def test_urls_that_cannot_be_a_file_are_refused(url: str, words: str) -> None:
     assert problem.path[-1] == "url"
 
 
-def test_only_the_overlay_with_the_tests_goes_into_images() -> None:
-    extra = {"url": "http://h/o.tar", "format": "tar", "path": "/"}
-    (problem,) = problems("http://h/x", format="ext4", overlays={"lava": True, "more": extra})
-    assert problem.path[-2:] == ("overlays", "more")
+def test_further_overlays_are_downloaded_before_they_are_appended() -> None:
+    more = {"url": "scp://me@h/o.tar", "format": "tar", "path": "/opt"}
+    file = {"url": "http://h/f.gz", "format": "file", "path": "/etc/f", "compression": "gz"}
+    image = {"url": URL, "format": "ext4", "overlays": {"lava": True, "a": more, "b": file}}
+    job = jobs.job(jobs.deploy(images={"rootfs": image}), jobs.boot(), jobs.shell_test())
+    found = planned(job, jobs.device())
+    retry = next(a for a in found.walk() if isinstance(a, DownloadRetry))
+    below = [(a.name, a.label) for a in retry.walk()]
+    assert below == [
+        ("download-retry", "rootfs"),
+        ("http-download", f"rootfs {URL}"),
+        ("download-retry", "rootfs.a"),
+        ("scp-download", "rootfs.a scp://me@h/o.tar"),
+        ("download-retry", "rootfs.b"),
+        ("http-download", "rootfs.b http://h/f.gz"),
+        ("append-overlays", "rootfs"),
+    ]
+
+
+def test_a_further_overlay_needs_no_test() -> None:
+    more = {"url": "http://h/o.tar", "format": "tar", "path": "/"}
+    image = {"url": URL, "format": "ext4", "overlays": {"lava": True, "more": more}}
+    found = planned(jobs.job(jobs.deploy(images={"rootfs": image}), jobs.boot()), jobs.device())
+    (append,) = [a for a in found.walk() if isinstance(a, AppendOverlays)]
+    assert not append.lava
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "scp://h",
+        "scp://h/",
+        "scp://me:pw@h/x",
+        "scp://-oProxyCommand=x/y",
+        "scp://-x@h/y",
+        "scp:///x",
+        "scp://h:x/y",
+    ],
+)
+def test_scp_urls_that_cannot_be_are_refused(url: str) -> None:
+    (problem,) = problems(url)
+    assert problem.path[-1] == "url"
+    assert "pw" not in problem.message
+
+
+@pytest.mark.parametrize(
+    "url", ["http://h/x.tar", "https://h/x", "file:///x", "scp://me@h:22/x", "rclone://r/x"]
+)
+def test_what_an_agent_can_fetch(url: str) -> None:
+    check_scheme(url)
+
+
+@pytest.mark.parametrize("url", ["ftp://h/x", "downloads://x", "", "x", "scp://h"])
+def test_what_it_cannot(url: str) -> None:
+    with pytest.raises(JobError):
+        check_scheme(url)
+
+
+@pytest.mark.parametrize(
+    ("use_cache", "asked"),
+    [
+        (None, ["http://cache/?u=http%3A%2F%2Fh%2FImage"]),
+        (True, ["http://cache/?u=http%3A%2F%2Fh%2FImage"]),
+        (False, [URL]),
+    ],
+)
+def test_the_labs_http_cache_is_asked_unless_the_job_objects(
+    tmp_path: Path, use_cache: bool | None, asked: list[str]
+) -> None:
+    scene = Scene(tmp_path, http_cache="http://cache/?u=%s")
+    scene.agent.files = {URL: b"origin", "http://cache/?u=http%3A%2F%2Fh%2FImage": b"cached"}
+    scene.run(download(use_cache=use_cache))
+    assert [fetch.url for fetch in scene.agent.asked] == asked
+
+
+def test_a_cache_that_fails_is_gone_around(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, http_cache="http://cache/?u=%s")
+    scene.agent.files[URL] = b"origin"
+    scene.run(download())
+    assert scene.namespace.artifacts["kernel"].path.read_bytes() == b"origin"
+    assert "not from the HTTP cache" in str(scene.journal.messages(journal.WARNING)[0])
 
 
 def test_placeholders_come_from_the_device() -> None:

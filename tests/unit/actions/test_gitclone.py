@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from executor.actions import gitclone
-from executor.actions.gitclone import check_url, check_word, clone
+from executor.actions import vcs
+from executor.actions.gitclone import check_url, clone, forget_history
+from executor.actions.vcs import check_word, password_of, without_password
 from executor.errors import InfrastructureError, JobError, JobTimeout
 from executor.model import journal
 from executor.pipeline.action import Action
@@ -30,6 +31,7 @@ if grep -qx "$step" "$GIT_FAILS"; then
     echo "fatal: $step failed"
     exit 128
 fi
+test -z "$GIT_ASKPASS" || echo "asked: $($GIT_ASKPASS)" >> "$GIT_LOG.asked"
 test "$step" != rev-parse || echo 0123456789abcdef0123456789abcdef01234567
 """
 
@@ -113,7 +115,7 @@ class Git:
 
 @pytest.fixture
 def git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Git:
-    monkeypatch.setattr(gitclone, "PAUSE", 0.0)
+    monkeypatch.setattr(vcs, "PAUSE", 0.0)
     return Git(tmp_path, monkeypatch)
 
 
@@ -201,3 +203,39 @@ def test_a_password_in_the_url_is_in_no_message(git: Git, run: Run, tmp_path: Pa
     with pytest.raises(InfrastructureError) as caught:
         clone("https://me:hunter2@example.org/x", tmp_path / "t", run)
     assert "hunter2" not in f"{caught.value.message}{caught.value.hint}{caught.value.__cause__}"
+
+
+def test_a_password_is_asked_for_and_stands_in_no_command(git: Git, run: Run, tmp_path: Path) -> None:
+    clone("https://me:hunter2@example.org/x", tmp_path / "t", run, revision="0123abc", depth=1)
+    assert git.calls[0].endswith(f"-- https://me@example.org/x {tmp_path / 't'}")
+    assert not any("hunter2" in call for call in git.calls)
+    asked = (tmp_path / "git.log.asked").read_text().split("\n")
+    assert asked[:2] == ["asked: hunter2", "asked: hunter2"], "the clone, and the fetch of the revision"
+
+
+@pytest.mark.parametrize(
+    ("url", "password", "shown"),
+    [
+        ("https://me:pw@h/x", "pw", "https://me@h/x"),
+        ("https://h/pw", "", "https://h/pw"),
+        ("git@h:x", "", "git@h:x"),
+        ("http://[x", "", "http://[x"),
+    ],
+)
+def test_passwords_of_urls(url: str, password: str, shown: str) -> None:
+    assert (password_of(url), without_password(url)) == (password, shown)
+
+
+def test_history_goes_with_that_of_submodules(tmp_path: Path) -> None:
+    (tmp_path / ".git/objects").mkdir(parents=True)
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub/.git").write_text("gitdir: ../.git/modules/sub")
+    outside = tmp_path.with_name(f"{tmp_path.name}-outside")
+    outside.mkdir()
+    (outside / "kept").touch()
+    (tmp_path / "link").mkdir()
+    (tmp_path / "link/.git").symlink_to(outside)
+    (tmp_path / "a.yaml").touch()
+    forget_history(tmp_path)
+    assert sorted(p.name for p in tmp_path.rglob("*")) == ["a.yaml", "link", "sub"]
+    assert (outside / "kept").exists()

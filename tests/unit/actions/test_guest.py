@@ -144,7 +144,7 @@ def test_only_a_disk_may_become_a_qcow2(
 ) -> None:
     scene.artifact("rootfs", bytes(8192))
     given = resource(image_arg=image_arg, overlays={"lava": True}, format="ext4")
-    scene.run(AppendOverlays("rootfs", given))
+    scene.run(AppendOverlays("rootfs", given, {}, lava=True))
     assert tools.calls[0][1]["as_overlay"] is as_overlay
 
 
@@ -152,7 +152,7 @@ def test_only_a_disk_may_become_a_qcow2(
 def test_a_ramdisk_is_extended(scene: Scene, tools: Tools, header: str | None, expected: bool) -> None:
     scene.artifact("ramdisk", compression="gz")
     given = resource(image_arg="-initrd {ramdisk}", format="cpio.newc", header=header)
-    scene.run(AppendOverlays("ramdisk", given))
+    scene.run(AppendOverlays("ramdisk", given, {}, lava=True))
     ((tool, keys),) = tools.calls
     assert (tool, keys["compression"], keys["header"]) == ("append", "gz", expected)
     assert scene.namespace.artifacts["ramdisk"].path.name == "ramdisk"

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from executor.actions.definition import Definition, InlineRepo
+from executor.actions.definition import Definition
+from executor.actions.origin import InlineRepo
 from executor.actions.overlay import (
     DefinitionInstall,
     DefinitionOverlay,
@@ -128,6 +129,42 @@ def test_what_is_no_definition_is_refused_with_its_name(tmp_path: Path, text: st
     wanted = source_with(scene, smoke=text)
     with pytest.raises(LavaExecError, match="smoke"):
         scene.run(DefinitionOverlay(wanted))
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"metadata: {name: \xe4}\n", r":1: not UTF-8: byte 0xe4"),
+        (b"# " + bytes(2 << 20), "larger than 1 MiB"),
+        (b"&a [*a]", "refers to itself"),
+    ],
+    ids=["not UTF-8", "huge", "loop"],
+)
+def test_hostile_files_are_refused(tmp_path: Path, data: bytes, words: str) -> None:
+    scene = Scene(tmp_path)
+    wanted = source_with(scene)
+    (scene.namespace.sources[0].directory / "smoke.yaml").write_bytes(data)
+    with pytest.raises(JobError, match=words):
+        scene.run(DefinitionOverlay(wanted))
+
+
+def test_aliases_that_multiply_are_refused(tmp_path: Path) -> None:
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9)]
+    scene = Scene(tmp_path)
+    wanted = source_with(scene, smoke="\n".join(lines))
+    with pytest.raises(JobError, match="counting aliases"):
+        scene.run(DefinitionOverlay(wanted))
+
+
+def test_only_what_may_clone_has_a_network() -> None:
+    repository = jobs.definition()["repository"]
+    cloning = {**repository, "install": {"git-repos": ["https://h/t.git"]}}
+    fetched = definition(repository="http://h/t.tar", **{"from": "url"})
+    assert DefinitionInstall(definition()).needs().network == "none"
+    assert DefinitionInstall(definition(repository=cloning)).needs().network == "bridge"
+    assert DefinitionInstall(definition(repository=cloning, skip_install=["all"])).needs().network == "none"
+    assert DefinitionInstall(fetched).needs().network == "bridge"
 
 
 def test_a_definition_without_steps_is_refused(tmp_path: Path) -> None:

@@ -9,15 +9,11 @@ from typing import Any
 import pytest
 import yaml
 
-from executor.actions import definition as module
-from executor.actions.definition import (
-    Definition,
-    GitRepo,
-    InlineRepo,
-    keep_source,
-    repository_action,
-)
-from executor.errors import JobError, TestError
+from executor.actions.definition import Definition
+from executor.actions.origin import GitRepo, InlineRepo, repository_action
+from executor.actions.origin import git as module
+from executor.actions.origin.base import keep_source
+from executor.errors import JobError
 from executor.model.job import Block
 from executor.model.problem import Problem
 from executor.pipeline.planner import PlanError
@@ -25,7 +21,6 @@ from executor.pipeline.run import Run
 from executor.pipeline.world import IdealWorld
 from executor.testing import jobs
 from executor.testing.pipeline import Scene, placed
-from executor.testshell.definition import GitRepository
 
 BLOCK = Block(section="test", index=2, parameters={}, path=("actions", 2, "test"))
 
@@ -89,7 +84,7 @@ def test_what_the_parser_lets_pass_is_refused_at_its_place(
 
 def test_an_origin_without_an_action_is_refused_at_its_place() -> None:
     with pytest.raises(PlanError) as caught:
-        repository_action(git(**{"from": "bzr"}))
+        repository_action(git(**{"from": "svn"}))
     assert caught.value.path == ("actions", 2, "test", "definitions", 1, "from")
 
 
@@ -198,17 +193,3 @@ def test_a_kept_source_cannot_write_outside(tmp_path: Path, cloned: list[dict[st
     with pytest.raises(JobError, match="link"):
         again.run(GitRepo(git()))
     assert cloned == []
-
-
-def test_repositories_of_install_land_beside_the_definition(
-    tmp_path: Path, cloned: list[dict[str, Any]]
-) -> None:
-    scene = Scene(tmp_path)
-    definition = given()
-    run = scene.run(InlineRepo(definition))
-    definition.clone_into(GitRepository("https://h/more.git", "more", branch="b"), run)
-    directory = scene.namespace.sources[0].directory
-    assert (directory / "more/smoke.yaml").is_file()
-    assert not (directory / "more/.git").exists()
-    with pytest.raises(TestError, match="exists already"):
-        definition.clone_into(GitRepository("https://h/more.git", "more"), run)
