@@ -198,15 +198,6 @@ def test_old_names_of_actions_are_known() -> None:
     assert [a.limit for a in found.walk() if a.name == "http-download"] == [60]
 
 
-def test_a_definition_that_cannot_be_used_is_pointed_at_itself() -> None:
-    test = jobs.shell_test()
-    test["test"]["definitions"].append({"from": "bzr", "repository": "lp:x", "path": "x.yaml", "name": "old"})
-    found = planned(jobs.job(jobs.deploy(), jobs.boot(), test), jobs.device())
-    (problem,) = found.errors
-    assert problem.path == ("actions", 2, "test", "definitions", 1, "from")
-    assert "inline" in problem.hint
-
-
 def test_only_test_blocks_can_skip_their_timeout() -> None:
     skip = {"timeout": {"minutes": 1, "skip": True}}
     found = planned(jobs.job(jobs.deploy(), jobs.boot(**skip), jobs.shell_test(**skip)), jobs.device())
