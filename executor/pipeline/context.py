@@ -129,6 +129,7 @@ class Namespace:
     kernel_type: str = ""  # image, zimage or uimage: which command of a bootloader starts it
     nfs_root: NfsRoot | None = None
     extra_files: str = ""  # directory at the TFTP server
+    served: Path | None = None  # here, where the deployment's files for the TFTP server lie
     substitutions: dict[str, str] = field(default_factory=dict)  # "{SERVER_IP}" → value, for what is sent
     recovery_files: Path | None = None  # what goes onto the board's volume, unpacked
     volume: Path | None = None  # node of the board's own USB volume, while it is written to
@@ -149,7 +150,7 @@ class Namespace:
         self.overlay = self.overlay_secrets = self.overlay_disk = None
         self.overlay_applied = False
         self.kernel_type = self.extra_files = ""
-        self.nfs_root = self.installer = None
+        self.nfs_root = self.served = self.installer = None
 
 
 @dataclass
@@ -166,6 +167,8 @@ class JobContext:
     out: Path  # kept with the job
     work: Path  # scratch, removed at the end
     dev: Path = Path("/dev/lava")  # the nodes of this device, in the order that udev gives them below /dev
+    tftp: Path = Path("/srv/tftp")  # the root of the TFTP server; the job has <tftp>/<job id>
+    nfs: Path = Path("/srv/nfs")  # exported by the NFS server; the job has <nfs>/<job id>
     namespaces: dict[str, Namespace] = field(default_factory=dict)
     consoles: list[Console] = field(default_factory=list)
     secrets: dict[str, str] = field(default_factory=dict)

@@ -96,6 +96,8 @@ class Scene:
             deadline=Deadline.after(JOB_SECONDS, self.clock),
             out=out,
             work=work,
+            tftp=directory / "tftp",
+            nfs=directory / "nfs",
             secrets=secrets or {},
         )
 

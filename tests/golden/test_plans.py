@@ -19,7 +19,11 @@ from executor.pipeline.describe import as_text
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 JOBS = [*sorted((ROOT / "examples").glob("*.yaml")), *sorted((HERE / "jobs").glob("*.yaml"))]
-DEVICES = {device.device_type: device for device in load_configs(ROOT / "device-configs").devices.values()}
+DEVICES = {
+    device.device_type: device
+    for folder in (ROOT / "device-configs", HERE / "device-configs")
+    for device in load_configs(folder).devices.values()
+}
 
 
 @pytest.fixture(autouse=True)

@@ -10,8 +10,11 @@ from __future__ import annotations
 import os
 import struct
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
+from executor.actions.image.copy import copy_range
+from executor.actions.image.sparse import new_file
 from executor.actions.proc import overdue
 from executor.errors import JobError
 from executor.model.deadline import Deadline
@@ -75,6 +78,20 @@ def pack(header: Header) -> bytes:
     kinds = (header.os, header.arch, header.type, header.comp, header.name[:32])
     raw = _HEADER.pack(MAGIC, 0, header.time, *fields, *kinds)
     return raw[:4] + struct.pack(">I", zlib.crc32(raw)) + raw[8:]
+
+
+def wrap(source: Path, target: Path, header: Header, *, deadline: Deadline) -> None:
+    """Write `target`: `source` behind `header`, whose size and checksum are filled in.
+
+    Nothing is left at `target` on failure. Raises JobError for a file that is too large.
+    """
+    with source.open("rb") as file, new_file(target) as output:
+        size = os.fstat(file.fileno()).st_size
+        if size >= 1 << 32:
+            raise JobError("a u-boot image cannot hold 4 GiB or more")
+        copy_range(file.fileno(), output, 0, SIZE, size, deadline=deadline)
+        crc = payload_crc(output, SIZE, size, deadline=deadline)
+        os.pwrite(output, pack(replace(header, size=size, dcrc=crc)), 0)
 
 
 def payload_crc(handle: int, start: int, size: int, *, deadline: Deadline, crc: int = 0) -> int:
