@@ -104,6 +104,8 @@ class ResetConnection(RetryAction):
     name = "reset-connection"
     summary = "reset the connection"
     description = "disconnect from the device and connect again"
+    timeout_error = InfrastructureError
+    restarts_device = True
 
     def __init__(self, device: Device) -> None:
         self.device = device
@@ -175,6 +177,7 @@ class PduReboot(DeviceCommand):
     command = "hard_reset"
 
     def run(self, run: Run) -> None:
+        run.context.powered_off = False
         super().run(run)
         run.results["status"] = "success"
 

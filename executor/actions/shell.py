@@ -54,6 +54,15 @@ def prompts_of(parameters: BootParameters, device: Device, job: Job) -> list[str
     return [*([own] if own else []), *GENERIC_PROMPTS]
 
 
+def kernel_start(parameters: object, run: Run) -> str:
+    """The kernel's first message: from `parameters` of the block, else the device's; "" = not waited for."""
+    own = parameters.get("kernel-start-message") if isinstance(parameters, dict) else None
+    if own is None:
+        context = run.context.job.context
+        own = run.context.device.constant("kernel-start-message", default="", context=context)
+    return str(own)
+
+
 class AutoLogin(RetryAction):
     """Wait for the kernel, log in where the job says how, end at a prompt."""
 
@@ -119,13 +128,9 @@ class LoginAction(Action):
 
     def _login(self, run: Run) -> Login:
         given, auto = self.parameters, self.parameters.auto_login
-        start = given.parameters.get("kernel-start-message")
-        if start is None:
-            context = run.context.job.context
-            start = run.context.device.constant("kernel-start-message", default="", context=context)
         return Login(
             prompts=run.connection.prompts,
-            kernel_start=str(start),
+            kernel_start=kernel_start(given.parameters, run),
             login_prompt=auto.login_prompt if auto else "",
             username=auto.username if auto else "",
             password_prompt=(auto.password_prompt or "") if auto else "",

@@ -117,8 +117,9 @@ class Console(Intake):
         """Send a control character: "c" for Ctrl-C."""
         self.send(chr(ord(letter.upper()) & 0x1F))
 
-    def send(self, text: str, *, masked: bool = False) -> None:
-        """Send `text` as it is and log it as `input` (`masked`: only that something was sent).
+    def send(self, text: str, *, masked: bool = False, logged: bool = True) -> None:
+        """Send `text` as it is and log it as `input` (`masked`: only that something was sent; not `logged`:
+        the newline of what was sent before).
 
         Raises ConnectionClosed, KernelFault, TimeoutError when the other side takes nothing; Bug after
         `close`.
@@ -130,8 +131,9 @@ class Console(Intake):
             if self._closed is not None:
                 raise self._closed
             self._show()
-            shown = [MASKED] if masked else _printable(text)
-            self._seq = self._sink.lines(*self._channel(journal.INPUT, shown)) + len(shown) - 1
+            if logged:
+                shown = [MASKED] if masked else _printable(text)
+                self._seq = self._sink.lines(*self._channel(journal.INPUT, shown)) + len(shown) - 1
         deadline = Deadline.after(WRITE_LIMIT, self.clock)
         if self.character_delay <= 0:
             self._port.write(text.encode(), deadline)

@@ -133,6 +133,8 @@ class Namespace:
     substitutions: dict[str, str] = field(default_factory=dict)  # "{SERVER_IP}" → value, for what is sent
     recovery_files: Path | None = None  # what goes onto the board's volume, unpacked
     volume: Path | None = None  # node of the board's own USB volume, while it is written to
+    media: dict[str, str] = field(default_factory=dict)  # KERNEL, ROOT … of a disk that the boot block names
+    bootloader_commands: list[str] = field(default_factory=list)  # what this boot types, filled in
     console: Console | None = None
     prompts: list[str] = field(default_factory=list)
     environment_exported: bool = False
