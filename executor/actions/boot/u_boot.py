@@ -13,9 +13,10 @@ from executor.actions.bootloader.interrupt import BootloaderInterrupt
 from executor.actions.bootloader.media import MediaParameters, UBootFromMedia
 from executor.actions.bootloader.overlay import BootloaderOverlay
 from executor.actions.bootloader.settings import Bootloader, bootloader
-from executor.actions.bootloader.ums import FlashUms, WaitDevicePath
+from executor.actions.bootloader.ums import FlashUms
 from executor.actions.connect import ConnectDevice, ResetDevice
 from executor.actions.shell import shell_tail
+from executor.actions.usb import WaitDevicePath
 from executor.errors import InfrastructureError
 from executor.pipeline.action import Action, RetryAction
 from executor.pipeline.method import Method, method
@@ -86,7 +87,7 @@ class UBootCommands(Action):
         yield BootloaderCommands(loader, hands_over=ums)
         if ums:
             path = loader.text("uboot_mass_storage_device")
-            yield WaitDevicePath(path)
+            yield WaitDevicePath(site.device, path)
             yield FlashUms(path)
             yield ResetDevice(self.parameters.soft_reboot)
         yield from shell_tail(site, self.parameters)

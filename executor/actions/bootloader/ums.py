@@ -3,12 +3,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from executor.actions import proc
+from executor.actions.usb import local
 from executor.errors import InfrastructureError, JobError
 from executor.model.launch import Needs
 from executor.model.problem import Problem
@@ -19,37 +18,6 @@ if TYPE_CHECKING:
     from executor.pipeline.world import World
 
 IMAGE = "image"  # label of the deploy's artefact
-DEVICES = Path("/dev/lava")
-_POLL_SECONDS = 0.2
-
-
-class WaitDevicePath(Action):
-    """The disk takes a moment to appear."""
-
-    name = "wait-device-path"
-    summary = "wait for the disk"
-    description = "wait until the board's flash is seen as a disk"
-    timeout_error = InfrastructureError
-
-    def __init__(self, path: str) -> None:
-        self.path = path
-
-    def needs(self) -> Needs:
-        return Needs(devices=frozenset({"block"}))
-
-    def validate(self, world: World) -> Iterable[Problem]:
-        if not self.path:
-            yield self.problem(
-                "the device file has no uboot_mass_storage_device",
-                error_type="Configuration",
-                hint="it is the path of the disk as the worker sees it, below /dev/disk/by-id",
-            )
-
-    def run(self, run: Run) -> None:
-        while not node(self.path).exists():
-            if run.deadline.expired:
-                raise TimeoutError(f"{self.path} did not appear")
-            time.sleep(min(_POLL_SECONDS, run.deadline.remaining))
 
 
 class FlashUms(Action):
@@ -68,19 +36,22 @@ class FlashUms(Action):
             mounts=frozenset({"cache", "work"}), devices=frozenset({"block"}), tools=frozenset({"dd"})
         )
 
+    def validate(self, world: World) -> Iterable[Problem]:
+        if not self.path:
+            yield self.problem(
+                "the device file has no uboot_mass_storage_device",
+                error_type="Configuration",
+                hint="it is the path of the disk as the worker sees it, below /dev/disk/by-id",
+            )
+
     def run(self, run: Run) -> None:
         artifact = run.namespace.artifacts.get(IMAGE)
         if artifact is None:
             raise JobError(
                 "there is no image to write", "a deploy `to: u-boot-ums` must come before this block"
             )
-        argv = ["dd", f"if={artifact.path}", f"of={node(self.path)}", "bs=4M", "conv=fsync"]
+        target = local(run.context.dev, self.path)
+        argv = ["dd", f"if={artifact.path}", f"of={target}", "bs=4M", "conv=fsync"]
         proc.run(argv, deadline=run.deadline, log=run.log.output, error=InfrastructureError)
         run.results["image"] = artifact.file_name
         run.console.send_control("c")
-
-
-def node(path: str) -> Path:
-    """Where the job sees a node of its device: below /dev/lava as below /dev, or where the path says."""
-    own = DEVICES / path.removeprefix("/dev/")
-    return own if own.exists() else Path(path)

@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from executor.actions.boot.grub import InstallerWait
-from executor.actions.bootloader import ums
-from executor.actions.bootloader.ums import FlashUms, WaitDevicePath
+from executor.actions.bootloader.ums import FlashUms
 from executor.errors import InfrastructureError, JobError
 from executor.pipeline.check import Checked, check_job
 from executor.testing import jobs
@@ -181,40 +180,30 @@ def test_a_device_without_addresses_cannot_boot_the_kernel() -> None:
     assert "bootz" in problem.message
 
 
-def flash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Scene, ScriptedPort, Path]:
-    monkeypatch.setattr(ums, "DEVICES", tmp_path / "dev")
-    disk = tmp_path / "dev" / "disk"
-    disk.parent.mkdir()
+def flash(tmp_path: Path) -> tuple[Scene, ScriptedPort]:
     clock = FakeClock()
     scene, port = Scene(tmp_path), ScriptedPort(clock, [])
     scene.namespace.console = ScriptedConsole(port, scene.journal)  # type: ignore[arg-type]
-    return scene, port, disk
+    scene.context.dev = tmp_path / "dev"
+    scene.context.dev.mkdir()
+    return scene, port
 
 
-def test_the_image_is_written_and_the_disk_let_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    scene, port, disk = flash(tmp_path, monkeypatch)
+def test_the_image_is_written_and_the_disk_let_go(tmp_path: Path) -> None:
+    scene, port = flash(tmp_path)
+    disk = scene.context.dev / "disk"
     disk.write_bytes(b"")
     scene.artifact("image", b"system")
-    scene.run(placed(WaitDevicePath("/dev/disk"), section="boot"))
     scene.run(placed(FlashUms("/dev/disk"), section="boot"))
     assert disk.read_bytes() == b"system"
     assert port.typed == "\x03"
 
 
-def test_a_disk_that_does_not_appear(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    scene, _, _ = flash(tmp_path, monkeypatch)
-    action = placed(WaitDevicePath("/dev/disk"), section="boot")
-    run = scene.attempt(action)
-    run.deadline.at = run.deadline.at - 1000
-    with pytest.raises(TimeoutError, match="did not appear"):
-        action.run(run)
+def test_a_disk_that_cannot_be_written(tmp_path: Path) -> None:
+    scene, _ = flash(tmp_path)
     with pytest.raises(JobError, match="no image"):
         scene.run(placed(FlashUms("/dev/disk"), section="boot"))
-
-
-def test_a_disk_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    scene, _, disk = flash(tmp_path, monkeypatch)
-    disk.mkdir()
+    (scene.context.dev / "disk").mkdir()
     scene.artifact("image", b"system")
     with pytest.raises(InfrastructureError, match="dd"):
         scene.run(placed(FlashUms("/dev/disk"), section="boot"))
