@@ -103,6 +103,7 @@ class Member(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     expect_role: str | None = None
     essential: bool = False
     timeout: int | None = None
+    start_timeout: int | None = None  # how long to wait for the start signal, where it has its own limit
 
 
 class Job(msgspec.Struct, kw_only=True, omit_defaults=True):

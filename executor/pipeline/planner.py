@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import difflib
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from executor.errors import Bug, ConfigurationError, JobError, LavaExecError
 from executor.model.launch import Needs
 from executor.model.problem import Path, Problem
-from executor.model.timeouts import action_name, parse_skip
+from executor.model.timeouts import parse_skip
 from executor.pipeline.limits import action_limit, attempts, connection_limit
 from executor.pipeline.method import Method, Registry, builtin_registry
+from executor.pipeline.unknown import unknown_names
 from executor.pipeline.world import IdealWorld, World
 from executor.schema.check import check, convert
 
@@ -151,9 +152,10 @@ class _Planner:
             except _STUMBLES as error:
                 self._object(block, _stumbled(block, error))
         self._place(self.registry.finalize(), str(len(self.job.blocks) + 1), _Place("finalize"))
-        self._unknown_timeouts()
         if self.result.errors:
             self.result.actions = []
+        else:
+            self.result.problems += unknown_names(job=self.job, actions=list(self.result.walk()))
         return self.result
 
     def _block(self, number: int, block: Block, tests: dict[str, list[TestBlock]]) -> None:
@@ -237,29 +239,6 @@ class _Planner:
         self.result.problems.append(
             Problem(error.message, error_type=error.error_type, path=path, hint=error.hint)
         )
-
-    def _unknown_timeouts(self) -> None:
-        """A timeout for a name that is not in the plan is most often a slip."""
-        known = {action_name(a.name) for a in self.result.walk()}
-        groups: list[tuple[Path, Iterable[str]]] = [
-            (("timeouts", "actions"), self.job.timeouts.actions),
-            (("timeouts", "connections"), self.job.timeouts.connections),
-        ]
-        for block in self.job.blocks:
-            groups.append(((*block.path, "timeouts"), block.parameters.get("timeouts") or {}))
-        for path, names in groups:
-            for name in names:
-                if not self.result.errors and action_name(name) not in known:
-                    near = difflib.get_close_matches(name, sorted(known), 1)
-                    self.result.problems.append(
-                        Problem(
-                            f"timeout for {name!r}, but no action of this plan has that name",
-                            path=(*path, name),
-                            near=near[0] if near else "",
-                            expected="one of " + ", ".join(sorted(known)),
-                            severity="warning",
-                        )
-                    )
 
 
 def _base_check(request: Request) -> None:

@@ -21,6 +21,9 @@ class World(Protocol):
     def containers(self) -> str:
         """Can a job have further containers beside its own (design §9, Docker-using tests)?"""
 
+    def group(self) -> str:
+        """Is there a coordinator that carries messages between the jobs of a group?"""
+
 
 class IdealWorld:
     """Every URL answers, every tool is installed, every container can be started."""
@@ -34,12 +37,18 @@ class IdealWorld:
     def containers(self) -> str:
         return ""
 
+    def group(self) -> str:
+        return ""
+
 
 class FarmWorld(IdealWorld):
     """What is known of workers without asking one: URLs and tools are for them to judge."""
 
     def containers(self) -> str:
         return "workers cannot start containers for jobs yet"
+
+    def group(self) -> str:
+        return "a job of a group cannot run by itself: nothing here carries messages to the other jobs"
 
 
 class LocalWorld(FarmWorld):

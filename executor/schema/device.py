@@ -15,6 +15,7 @@ import msgspec
 from executor.model.device import Connection, Device, UserCommand
 from executor.model.problem import Path, Problem
 from executor.model.timeouts import DeviceTimeouts
+from executor.schema.devicekeys import device_key_problems
 from executor.schema.loader import Document, load_yaml
 from executor.schema.words import shown
 
@@ -82,7 +83,10 @@ class _Reader:
     def add(self, message: str, path: Path, expected: str = "", severity: str = "error") -> None:
         self.problems.append(Problem(message, "Configuration", path, expected, severity=severity))
 
-    def device(self, data: Mapping[Any, Any]) -> Device:
+    def device(self, given: Mapping[Any, Any]) -> Device:
+        found = list(device_key_problems(given))
+        self.problems += found
+        data = _without(given, [p.path for p in found])
         actions = self._map(data, "actions", ())
         if "actions" not in data:
             self.add("actions is missing", (), "actions: what the device supports")
@@ -113,9 +117,23 @@ class _Reader:
         )
         self._commands(device, data)
         self._old_boot_messages(device)
-        if isinstance(device.boot_methods.get("qemu"), dict):
-            device.boot_methods["qemu"] = _qemu(device.boot_methods["qemu"])
+        for name in ("qemu", "qemu-nfs", "qemu-iso"):
+            if isinstance(device.boot_methods.get(name), dict):
+                options = _qemu(device.boot_methods[name])
+                self._qemu_words(options["parameters"], ("actions", "boot", "methods", name, "parameters"))
+                device.boot_methods[name] = options
         return device
+
+    def _qemu_words(self, parameters: dict[str, Any], path: Path) -> None:
+        for key in ("options", "extra"):
+            value = parameters.get(key)
+            if isinstance(value, str):
+                parameters[key] = [value]
+            elif value is not None and not (
+                isinstance(value, list) and all(isinstance(v, (str, int, float)) for v in value)
+            ):
+                self.add(f"{key} is {shown(value)}", (*path, key), "a list of arguments")
+                del parameters[key]
 
     def _section(self, actions: dict[str, Any], name: str, expected: bool) -> dict[str, Any]:
         section = self._map(actions, name, ("actions",))
@@ -151,7 +169,13 @@ class _Reader:
                     self.add(f"{key} has {shown(item)}", (*path, key, number), "a name or a map")
         elif value is not None:
             self.add(f"{key} is {shown(value)}", (*path, key), "a map or a list")
-        return {str(name): {} if options is None else options for name, options in entries}
+        out = {}
+        for name, options in entries:
+            if options is not None and not isinstance(options, (Mapping, list)):
+                wanted = "a map of options, or nothing"
+                self.add(f"{name} is {shown(options)}", (*path, key, str(name)), wanted, severity="warning")
+            out[str(name)] = options if isinstance(options, (Mapping, list)) else {}
+        return out
 
     def _text(self, data: Mapping[Any, Any], key: str) -> str:
         value = data.get(key)
@@ -276,6 +300,18 @@ class _Reader:
             device.constants["kernel-start-message"] = parameters["boot_message"]
             path = ("actions", "boot", "methods", name, "parameters", "boot_message")
             self.add("boot_message is old", path, "constants.kernel-start-message", severity="warning")
+
+
+def _without(data: Mapping[Any, Any], paths: list[Path]) -> dict[Any, Any]:
+    """A copy in which what stands at `paths` is gone: it has been told, and nobody should trip over it."""
+    out = {k: _without(v, []) if isinstance(v, Mapping) else v for k, v in data.items()}
+    for path in paths:
+        inner: Any = out
+        for step in path[:-1]:
+            inner = inner.get(step) if isinstance(inner, dict) else None
+        if isinstance(inner, dict):
+            inner.pop(path[-1], None)
+    return out
 
 
 def _qemu(options: dict[str, Any]) -> dict[str, Any]:

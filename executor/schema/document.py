@@ -147,7 +147,11 @@ class MemberDocument(msgspec.Struct, kw_only=True, omit_defaults=True):
     request: str | None = None
     expect_role: str | None = None
     essential: Flag = None
-    timeout: TimeoutValue | None = None
+    timeout: Annotated[TimeoutValue | None, Meta(description="of each call of a test")] = None
+    start_timeout: Annotated[
+        TimeoutValue | None, Meta(description="how long to wait for the start signal; else `timeout`")
+    ] = None
+    environment: dict[Variable, Any] = {}
 
 
 class JobDocument(_Closed):

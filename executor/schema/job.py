@@ -18,6 +18,7 @@ from executor.model.problem import Path, Problem
 from executor.model.testblocks import TestItems
 from executor.model.timeouts import JobTimeouts, action_name, read_timeout
 from executor.schema.blocks import read_blocks
+from executor.schema.calls import check_calls
 from executor.schema.check import check
 from executor.schema.document import JobDocument
 from executor.schema.loader import Document, load_yaml
@@ -108,6 +109,13 @@ class _Reader:
         self.problems += multinode.problems
         self.normaliser.arch = data.get("context", {}).get("arch")
         blocks = self._blocks(data.get("actions", []), data)
+        for block in (b for b in blocks if not b.iteration):
+            self.problems += check_calls(
+                block.parameters.get("protocols"),
+                (*block.path, "protocols"),
+                data.get("protocols", {}),
+                strict=self.strict,
+            )
         self.problems += multinode.check(data, blocks)
         self._device_type(data, multinode)
         self.problems += across_blocks(blocks)
@@ -128,7 +136,7 @@ class _Reader:
             priority=PRIORITIES[priority] if isinstance(priority, str) else priority,
             blocks=blocks,
             context=data.get("context", {}),
-            environment=data.get("environment", {}),
+            environment={**data.get("environment", {}), **multinode.environment},
             secrets={k: str(v) for k, v in data.get("secrets", {}).items()},
             metadata=data.get("metadata", {}),
             tags=data.get("tags", []),
@@ -178,6 +186,7 @@ class _Reader:
             _drop(block.parameters, found, block.path)
             if block.section == "test":
                 self.problems += check(TestItems, block.parameters, block.path, strict=self.strict)
+                _items_as_maps(block.parameters)
         blocks, tests = [], 0
         for index, item in enumerate(items):
             tests += item.section == "test"
@@ -221,6 +230,14 @@ def _drop(data: dict[Any, Any], problems: list[Problem], path: Path) -> None:
     for problem in problems:
         if problem.severity == "error" and len(problem.path) > len(path):
             data.pop(problem.path[len(path)], None)
+
+
+def _items_as_maps(parameters: dict[str, Any]) -> None:
+    """What is no list of maps has been told of; what follows may count on it."""
+    for key in TestItems.__struct_encode_fields__:
+        if parameters.get(key) is not None:
+            items = parameters[key] if isinstance(parameters[key], list) else []
+            parameters[key] = [item if isinstance(item, dict) else {} for item in items]
 
 
 def _canonical(timeouts: JobTimeouts) -> dict[str, Any]:

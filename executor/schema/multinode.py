@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from executor.model.job import Block, Member, Multinode, Role
 from executor.model.problem import Path, Problem
 from executor.model.timeouts import read_timeout
@@ -16,6 +18,7 @@ from executor.schema.words import nearest, shown
 
 NAME = "lava-multinode"
 FORBIDDEN = ("device_type", "tags", "context", "environment")  # these belong to roles
+MAX_GROUP = 500  # jobs
 _PATH: Path = ("protocols", NAME)
 _PROTOCOLS = (NAME, "lava-xnbd")
 
@@ -28,6 +31,7 @@ class Multinodes:
     member: Member | None = None
     problems: list[Problem] = field(default_factory=list)
     named: bool = False
+    environment: dict[str, Any] = field(default_factory=dict)  # of the member's role
 
     def check(self, data: dict[Any, Any], blocks: list[Block]) -> Iterator[Problem]:
         """How the rest of the job fits a submission for several devices."""
@@ -39,6 +43,8 @@ class Multinodes:
                     f"{key} at the top of a multinode job", path=(key,), hint="give it to each role"
                 )
         roles = self.submission.roles
+        _declared_starts(roles, blocks)
+        yield from _roles(self.submission)
         busy: set[str] = set()
         for block in blocks:
             given = block.parameters.get("role")
@@ -86,7 +92,10 @@ def _read(out: Multinodes, value: Any, strict: bool) -> None:
         out.problems += problems
         if not problems:
             fields = {k: v for k, v in value.items() if k in Member.__struct_fields__}
-            out.member = Member(**fields | {"timeout": _seconds(value)})
+            out.member = Member(
+                **fields | {key: _seconds(value, key) for key in ("timeout", "start_timeout")}
+            )
+            out.environment = dict(value.get("environment") or {})
         return
     problems = check(MultinodeDocument, value, _PATH, strict=strict)
     out.problems += problems
@@ -99,15 +108,42 @@ def _read(out: Multinodes, value: Any, strict: bool) -> None:
             **fields | {"name": name, "timeout": _seconds(given), "count": given.get("count", 1)}
         )
     out.submission = Multinode(roles=roles, timeout=_seconds(value))
-    out.problems += _roles(out.submission)
 
 
-def _seconds(data: dict[str, Any]) -> int | None:
-    return read_timeout(data["timeout"])[0] if "timeout" in data else None
+def _seconds(data: dict[str, Any], key: str = "timeout") -> int | None:
+    return read_timeout(data[key])[0] if key in data else None
+
+
+def _declared_starts(roles: dict[str, Role], blocks: list[Block]) -> None:
+    """[S] A block may say for its roles that they wait for a start signal (spec: multinode §4)."""
+    for block in blocks:
+        for call in calls_of(block, NAME):
+            if call.get("request") != "lava-start" or not isinstance(call.get("expect_role"), str):
+                continue
+            given = block.parameters.get("role")
+            for name in [given] if isinstance(given, str) else given or ():
+                if name in roles and roles[name].request is None:
+                    own = roles[name]
+                    roles[name] = msgspec.structs.replace(
+                        own,
+                        request="lava-start",
+                        expect_role=own.expect_role or call["expect_role"],
+                        timeout=own.timeout if own.timeout is not None else _seconds(call),
+                    )
+
+
+def calls_of(block: Block, protocol: str) -> list[dict[str, Any]]:
+    """The calls of a protocol that a block ties to its actions."""
+    protocols = block.parameters.get("protocols")
+    calls = protocols.get(protocol) if isinstance(protocols, dict) else None
+    return [call for call in calls if isinstance(call, dict)] if isinstance(calls, list) else []
 
 
 def _roles(multinode: Multinode) -> Iterator[Problem]:
     roles = multinode.roles
+    size = sum(role.count for role in roles.values())
+    if size > MAX_GROUP:
+        yield Problem(f"a group of {size} jobs", path=(*_PATH, "roles"), expected=f"at most {MAX_GROUP}")
     for role in roles.values():
         path: Path = (*_PATH, "roles", role.name)
         yield from _kind(role, path)

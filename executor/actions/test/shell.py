@@ -24,8 +24,9 @@ from executor.testshell.results import Bookkeeper
 from executor.testshell.stream import SignalStream
 
 if TYPE_CHECKING:
+    from executor.model.job import Block
     from executor.pipeline.context import Namespace
-    from executor.pipeline.planner import Site
+    from executor.pipeline.planner import Site, TestBlock
     from executor.pipeline.run import Run
     from executor.testshell.placed import PlacedDefinition
 
@@ -79,12 +80,15 @@ class TestShellRetry(RetryAction):
         self.parameters = parameters
 
     def plan(self, site: Site) -> Iterable[Action]:
-        test = next((t for t in site.tests if t.block is site.block), None)
-        if test is None:
-            yield TestShell(0, ())
-        else:
-            first = test.first_definition
-            yield TestShell(test.stage, range(first, first + len(test.definitions)))
+        yield TestShell(*numbers(site.tests, site.block))
+
+
+def numbers(tests: Iterable[TestBlock], block: Block | None) -> tuple[int, Sequence[int]]:
+    """Stage and numbers of the definitions of a test block, in its namespace."""
+    test = next((t for t in tests if t.block is block), None)
+    if test is None:
+        return 0, ()
+    return test.stage, range(test.first_definition, test.first_definition + len(test.definitions))
 
 
 class TestShell(Action):
