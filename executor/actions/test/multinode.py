@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @method("test")
-class MultinodeTest(ShellTest):
+class MultinodeShellTest(ShellTest):
     """Run test definitions in the device's shell, as a member of a group."""
 
     name = "multinode"
