@@ -151,7 +151,7 @@ def test_planned_with_the_same_names_limits_and_attempts(case: Path) -> None:
 @pytest.mark.parametrize("case", REFUSED, ids=label)
 def test_refused_with_the_same_class_of_error(case: Path) -> None:
     meta = load(case / "meta.yaml")
-    kind = str(meta.get("error_class") or "").removesuffix("Error").replace("LAVABug", "Bug")
+    kind = str(meta["expect"].get("error_class") or "").removesuffix("Error").replace("LAVABug", "Bug")
     found = checked(case)
     good = kind in {p.error_type for p in found.errors}
     judge(case, [] if good else [f"not {kind}: {[p.message for p in found.problems]}"])
