@@ -174,15 +174,14 @@ class _Planner:
         block = request.block
         _base_check(request)
         named = block.parameters.get("to") or block.parameters.get("method")
-        for candidates in (
-            self.registry.called(block.section, named) if isinstance(named, str) else [],
-            self.registry.of(block.section),
-        ):
-            reasons = {candidate: candidate.accepts(request) for candidate in candidates}
-            accepted = [candidate for candidate, reason in reasons.items() if not reason]
-            if accepted:
-                return max(accepted, key=lambda m: m.priority)
-        raise _refusal(block, {candidate.name: reason for candidate, reason in reasons.items()})
+        likely = self.registry.called(block.section, named) if isinstance(named, str) else []
+        accepted = [method for method in likely if not method.accepts(request)]
+        if not accepted:
+            reasons = {method: method.accepts(request) for method in self.registry.of(block.section)}
+            accepted = [method for method, reason in reasons.items() if not reason]
+            if not accepted:
+                raise _refusal(block, {method.name: reason for method, reason in reasons.items()})
+        return max(accepted, key=lambda method: method.priority)
 
     def _tests(self) -> dict[str, list[TestBlock]]:
         """Test blocks by namespace: their own, and the one whose console they use (spec: job-format §8).
