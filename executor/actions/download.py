@@ -227,7 +227,7 @@ class PreDownloaded(Download):
 
     def plan(self, site: Site) -> Iterable[Action]:
         earlier = site.job.blocks[: site.block.index] if site.block is not None else []
-        if not any(block.parameters.get("to") == "downloads" for block in earlier):
+        if not any(block.parameters.get("to") in ("download", "downloads") for block in earlier):
             raise PlanError(
                 f"{self.key}: no block before this one downloads {self.url!r}",
                 (*(site.block.path if site.block else ()), *self.place, "url"),

@@ -33,6 +33,7 @@ MASK = "[secret]"
 
 # Where Debian keeps the tools that we call; named in the error of a missing one.
 PACKAGES = {
+    "adb": "adb",
     "brz": "brz",
     "bzip2": "bzip2",
     "bzr": "brz",
@@ -41,6 +42,7 @@ PACKAGES = {
     "dfu-util": "dfu-util",
     "dumpe2fs": "e2fsprogs",
     "e2fsck": "e2fsprogs",
+    "fastboot": "fastboot",
     "gdb-multiarch": "gdb-multiarch",
     "git": "git",
     "gzip": "gzip",

@@ -125,6 +125,7 @@ class Namespace:
     overlay_secrets: Path | None = None  # the second archive, not kept
     overlay_disk: OverlayDisk | None = None
     installer: Installer | None = None
+    fastboot_serial: str = ""  # of the board, where it was found out
     overlay_applied: bool = False  # the overlay lies in an image already
     kernel_type: str = ""  # image, zimage or uimage: which command of a bootloader starts it
     nfs_root: NfsRoot | None = None

@@ -42,14 +42,6 @@ class Docker(Method):
     Parameters = DockerParameters
 
     @classmethod
-    def accepts(cls, request: Request) -> str:
-        if request.parameters.get("method") != "docker":
-            return f"'method' is {request.parameters.get('method')!r}, not 'docker'"
-        if "docker" not in request.device.boot_methods:
-            return "the device file has no boot method 'docker'"
-        return ""
-
-    @classmethod
     def action(cls, request: Request) -> Action:
         return BootDocker(cast("DockerParameters", request.typed))
 

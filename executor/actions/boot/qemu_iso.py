@@ -45,16 +45,9 @@ class QemuIso(Method):
     """Install from `to: iso-installer`, then boot the result."""
 
     name = "qemu-iso"
+    needs_of_device = "qemu"
     summary = "an installation in QEMU, and its first boot"
     Parameters = QemuIsoParameters
-
-    @classmethod
-    def accepts(cls, request: Request) -> str:
-        if request.parameters.get("method") != "qemu-iso":
-            return f"'method' is {request.parameters.get('method')!r}, not 'qemu-iso'"
-        if "qemu" not in request.device.boot_methods:
-            return "the device file has no boot method 'qemu'"
-        return ""
 
     @classmethod
     def action(cls, request: Request) -> Action:

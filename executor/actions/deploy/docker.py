@@ -34,14 +34,6 @@ class Docker(Method):
     Parameters = DockerParameters
 
     @classmethod
-    def accepts(cls, request: Request) -> str:
-        if request.parameters.get("to") != "docker":
-            return f"'to' is {request.parameters.get('to')!r}, not 'docker'"
-        if "docker" not in request.device.deploy_methods:
-            return "the device file has no deploy method 'docker'"
-        return ""
-
-    @classmethod
     def action(cls, request: Request) -> Action:
         return DeployDocker(cast("DockerParameters", request.typed))
 

@@ -76,16 +76,9 @@ class IsoInstaller(Method):
     """What an installation in QEMU begins with."""
 
     name = "iso-installer"
+    needs_of_device = "image"
     summary = "an installer and an empty disk for QEMU"
     Parameters = IsoInstallerParameters
-
-    @classmethod
-    def accepts(cls, request: Request) -> str:
-        if request.parameters.get("to") != "iso-installer":
-            return f"'to' is {request.parameters.get('to')!r}, not 'iso-installer'"
-        if "image" not in request.device.deploy_methods:
-            return "the device file has no deploy method 'image'"
-        return ""
 
     @classmethod
     def action(cls, request: Request) -> Action:
