@@ -40,20 +40,12 @@ class DeviceCommand(Action):
         return ()
 
     def validate(self, world: World) -> Iterable[Problem]:
-        for line in self.lines:
-            try:
-                program = words(line, self.command)[0]
-            except ConfigurationError as error:
-                yield self.problem(error.message, hint=error.hint, error_type=error.error_type)
-                continue
-            if reason := world.tool(program):
-                text = f"{self.command}: {reason}"
-                yield self.problem(text, hint=TOOLS_HINT, error_type="Infrastructure")
+        return check_lines(self, self.lines, self.command, world)
 
     def run(self, run: Run) -> None:
         for attempt in range(1, self.tries + 1):
             try:
-                self._run_all(run)
+                run_lines(self.lines, self.command, run)
                 return
             except InfrastructureError as error:
                 if attempt == self.tries or run.deadline.remaining <= _PAUSE:
@@ -61,11 +53,25 @@ class DeviceCommand(Action):
                 run.log.warning(f"{self.command} failed, {attempt} of {self.tries}: {error.message}")
                 time.sleep(_PAUSE)
 
-    def _run_all(self, run: Run) -> None:
-        for line in self.lines:
-            run.log.info(f"{self.command}: {line}")
-            argv = words(line, self.command)
-            proc.run(argv, deadline=run.deadline, log=run.log.output, error=InfrastructureError)
+
+def check_lines(action: Action, lines: Iterable[str], command: str, world: World) -> Iterable[Problem]:
+    """What is wrong with the command lines of `command`: not to be split, or a program that is not there."""
+    for line in lines:
+        try:
+            program = words(line, command)[0]
+        except ConfigurationError as error:
+            yield action.problem(error.message, hint=error.hint, error_type=error.error_type)
+            continue
+        if reason := world.tool(program):
+            yield action.problem(f"{command}: {reason}", hint=TOOLS_HINT, error_type="Infrastructure")
+
+
+def run_lines(lines: Iterable[str], command: str, run: Run) -> None:
+    """Run the lines in order, without a shell. The first that fails raises InfrastructureError."""
+    for line in lines:
+        run.log.info(f"{command}: {line}")
+        argv = words(line, command)
+        proc.run(argv, deadline=run.deadline, log=run.log.output, error=InfrastructureError)
 
 
 def words(line: str, command: str) -> list[str]:

@@ -231,6 +231,13 @@ class Console(Intake):
                 self._wait(min(missing, deadline.remaining, _LONGEST_WAIT))
             return True
 
+    def pause(self, deadline: Deadline) -> None:
+        """Let the time until `deadline` pass. Raises ConnectionClosed and KernelFault when it is of no use
+        any more.
+        """
+        with self._lock:
+            self._wait_for(lambda: False, deadline)
+
     def drain(self, deadline: Deadline | None = None) -> str:
         """Consume and return what nobody waited for (its end, when it is long); with a deadline, once it
         is quiet.

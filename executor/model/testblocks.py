@@ -215,6 +215,19 @@ class ScriptItem(_Closed):
     wait_all: str | None = msgspec.field(default=None, name="lava-wait-all")
     sync: str | None = msgspec.field(default=None, name="lava-sync")
 
+    @property
+    def api(self) -> str:
+        """send, wait, wait-all or sync for a call to the other members of the group, else empty."""
+        calls = {"send": self.send, "wait": self.wait, "wait-all": self.wait_all, "sync": self.sync}
+        return next((name for name, value in calls.items() if value is not None), "")
+
+    @property
+    def arguments(self) -> tuple[str, str]:
+        """Of such a call: the message id, and what follows it."""
+        text = self.send or self.wait or self.wait_all or self.sync or ""
+        message, _, rest = text.strip().partition(" ")
+        return message, rest.strip()
+
     @staticmethod
     def rules(data: dict[str, Any], path: Path) -> Iterator[Problem]:
         kinds = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Protocol
@@ -38,6 +38,18 @@ class Agent(Protocol):
     def fetch(self, what: Fetch, deadline: Deadline, progress: Callable[[str, int, int], None]) -> Fetched:
         """Get an artefact into /cache. `progress(stage, done, total)` in bytes. Raises errors of
         executor.errors.
+        """
+
+
+class Group(Protocol):
+    """The other members of a multinode group (spec: job-format §9)."""
+
+    def call(
+        self, api: str, message: str, deadline: Deadline, *, role: str = "", pairs: Mapping[str, str] = {}
+    ) -> dict[str, dict[str, str]]:
+        """One of `send`, `wait`, `wait-all` and `sync` with a message id; what was received, by sender.
+
+        Raises MultinodeTimeout.
         """
 
 
@@ -180,6 +192,7 @@ class JobContext:
         default_factory=dict
     )  # for third-party methods: key = their distribution name
     powered_off: bool = False
+    group: Group | None = None  # None for a job that runs alone
 
     def namespace(self, name: str) -> Namespace:
         """The namespace, made at first use."""

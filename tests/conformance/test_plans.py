@@ -20,7 +20,7 @@ import yaml
 
 from executor.pipeline.check import Checked, check_job
 from executor.pipeline.describe import as_data
-from executor.pipeline.method import builtin_registry
+from executor.pipeline.method import SECTIONS, builtin_registry
 
 ROOT = Path(__file__).resolve().parents[2]
 CASES = Path(os.environ.get("CONFORMANCE_CASES") or ROOT.parent / "shared" / "conformance" / "cases")
@@ -67,9 +67,7 @@ def load(path: Path) -> Any:
 
 def missing(job: Any) -> set[str]:
     """Methods that the job asks for and that do not exist."""
-    known = {
-        section: {m.name for m in builtin_registry().of(section)} for section in ("deploy", "boot", "test")
-    }
+    known = {section: {m.name for m in builtin_registry().of(section)} for section in SECTIONS}
     found: set[str] = set()
     for block in job.get("actions") or []:
         for section, given in block.items() if isinstance(block, dict) else ():
@@ -89,8 +87,6 @@ def _missing(section: str, given: dict[str, Any], known: dict[str, set[str]]) ->
         yield from (
             f"from: {d.get('from')}" for d in given.get("definitions") or () if d.get("from") not in ORIGINS
         )
-    elif section not in known:
-        yield section
 
 
 def checked(case: Path) -> Checked:

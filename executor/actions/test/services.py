@@ -14,6 +14,7 @@ from msgspec import Meta
 from executor.actions.containers import ContainerAction
 from executor.actions.download import DownloadRetry
 from executor.actions.gitclone import check_url
+from executor.actions.test.flavours import other_than
 from executor.actions.vcs import check_word
 from executor.errors import JobError, TestError
 from executor.model.job import BlockParameters, Resource
@@ -46,7 +47,7 @@ class Services(Method):
 
     @classmethod
     def accepts(cls, request: Request) -> str:
-        return "" if "services" in request.parameters else "'services' is not there"
+        return other_than("services", request.parameters)
 
     @classmethod
     def action(cls, request: Request) -> Action:

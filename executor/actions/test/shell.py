@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any
 
 from msgspec import Meta
 
 from executor.actions.test.attachments import fetch_attachments
+from executor.actions.test.flavours import other_than
 from executor.errors import JobError, LavaExecError, TestError, TestTimeout
 from executor.model.job import BlockParameters
 from executor.pipeline.action import Action, RetryAction
@@ -57,15 +58,13 @@ class ShellTest(Method):
 
     @classmethod
     def accepts(cls, request: Request) -> str:
-        if "definitions" not in request.parameters:
-            return "'definitions' is not there"
         if "docker" in request.parameters:
             return "'docker' asks for the docker test"
-        return ""
+        return other_than("definitions", request.parameters)
 
     @classmethod
     def action(cls, request: Request) -> Action:
-        return TestShellRetry(cast("ShellParameters", request.typed))
+        return TestShellRetry()
 
 
 class TestShellRetry(RetryAction):
@@ -75,9 +74,6 @@ class TestShellRetry(RetryAction):
     name = "lava-test-retry"
     summary = "test shell with retry"
     description = "run the block's definitions, with retry"
-
-    def __init__(self, parameters: ShellParameters) -> None:
-        self.parameters = parameters
 
     def plan(self, site: Site) -> Iterable[Action]:
         yield TestShell(*numbers(site.tests, site.block))
@@ -102,7 +98,7 @@ class TestShell(Action):
 
     def __init__(self, stage: int, definitions: Sequence[int]) -> None:
         self.stage = stage
-        self.definitions = definitions  # their numbers in the namespace
+        self.definitions = definitions  # their numbers in the overlay
 
     def run(self, run: Run) -> None:
         home, console = overlay_home(run), run.console
