@@ -4,7 +4,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help venv setup images images-export assets check test demo demo-down bench format lock clean
+.PHONY: help venv setup images images-export assets check test demo demo-down bench docs format lock clean
 MAKEFLAGS += --no-print-directory
 
 PY := .venv/bin/python
@@ -56,6 +56,9 @@ images-export: images ## pack the job images for a host without a network
 assets: venv ## kernels, ramdisks and disks of the guests, from Debian packages
 	@scripts/engine start
 	@scripts/assets
+
+docs: venv ## write docs/reference again from the program
+	@$(PY) -m executor.cli.reference docs/reference
 
 format: venv ## mend what ruff can mend
 	@.venv/bin/ruff check --fix

@@ -93,7 +93,7 @@ class TestError(LavaExecError):
 
 
 class TestTimeout(TestError):
-    """A test block ran into its limit (the spec's LAVATimeoutError, converted; spec: action-pipeline §4)."""
+    """A test block ran into its limit (spec: action-pipeline §4, LAVATimeoutError)."""
 
     exit_code = ExitCode.TIMEOUT
 

@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "devices": ("executor.cli.devices:devices", "List devices, or take them out of service.", _JOBS),
     "workers": ("executor.cli.devices:workers", "List workers, or take them out of service.", _JOBS),
     "validate": ("executor.cli.validate:validate", "Check a job and show its plan.", _HERE),
+    "schema": ("executor.cli.schema:schema", "Print the JSON schema of job files.", _HERE),
     "run": ("executor.cli.run:run", "Run a job here, with no master and no agent.", _HERE),
     "reproduce": ("executor.cli.reproduce:reproduce", "Run a job again from what was kept of it.", _HERE),
     "serve": ("executor.cli.serve:serve", "Run a master and an agent on this machine.", _SERVICES),

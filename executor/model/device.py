@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
 from executor.errors import ConfigurationError
 from executor.model.constants import DEFAULTS
@@ -40,29 +41,95 @@ class UserCommand(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Device(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """A device file after normalisation. Method options are plain data; a method without options has {}."""
+    """A device file after normalisation. Method options are plain data; a method without options has {}.
 
-    hostname: str = ""
-    device_type: str = ""
-    deploy_methods: dict[str, Any] = {}
-    deploy_parameters: dict[str, Any] = {}
-    deploy_connections: dict[str, Any] = {}
-    boot_methods: dict[str, Any] = {}
-    boot_connections: dict[str, Any] = {}
-    test_methods: dict[str, Any] = {}
-    commands: dict[str, list[str]] = {}  # power_on, hard_reset, … as lists of command lines
-    connections: dict[str, Connection] = {}  # a plain `connect` is the one called "main", tagged primary
-    users: dict[str, UserCommand] = {}
+    `title` of a field is the place in the file that it comes from.
+    """
+
+    hostname: Annotated[str, Meta(title="hostname", description="the device's name")] = ""
+    device_type: Annotated[
+        str, Meta(title="device_type", description="what kind of device it is; jobs ask for it")
+    ] = ""
+    deploy_methods: Annotated[
+        dict[str, Any],
+        Meta(
+            title="actions.deploy.methods",
+            description="ways to deploy that the device has, with their options",
+        ),
+    ] = {}
+    deploy_parameters: Annotated[
+        dict[str, Any], Meta(title="actions.deploy.parameters", description="options of all deploy methods")
+    ] = {}
+    deploy_connections: Annotated[
+        dict[str, Any],
+        Meta(title="actions.deploy.connections", description="kinds of console while deploying"),
+    ] = {}
+    boot_methods: Annotated[
+        dict[str, Any],
+        Meta(
+            title="actions.boot.methods", description="ways to boot that the device has, with their options"
+        ),
+    ] = {}
+    boot_connections: Annotated[
+        dict[str, Any], Meta(title="actions.boot.connections", description="kinds of console while booting")
+    ] = {}
+    test_methods: Annotated[
+        dict[str, Any],
+        Meta(title="actions.test.methods", description="ways to test that need something of the device"),
+    ] = {}
+    commands: Annotated[
+        dict[str, list[str]], Meta(title="commands", description="how it is switched and reset: see below")
+    ] = {}
+    connections: Annotated[
+        dict[str, Connection],
+        Meta(
+            title="commands.connections",
+            description="its consoles; a plain `connect` is the one called main, tagged primary",
+        ),
+    ] = {}
+    users: Annotated[
+        dict[str, UserCommand],
+        Meta(title="commands.users", description="commands of the lab that jobs may call by name"),
+    ] = {}
     has_commands: bool = False  # whether the file has a `commands` section at all
-    constants: dict[str, Any] = {}
-    parameters: dict[str, Any] = {}
-    timeouts: DeviceTimeouts = msgspec.field(default_factory=DeviceTimeouts)
-    available_architectures: list[str] = []
-    character_delays: dict[str, int] = {}
-    environment: dict[str, Any] = {}
-    device_info: list[dict[str, Any]] = []
-    static_info: list[dict[str, Any]] = []
-    storage_info: list[dict[str, Any]] = []
+    constants: Annotated[
+        dict[str, Any],
+        Meta(title="constants", description="prompts, messages and other fixed values: see below"),
+    ] = {}
+    parameters: Annotated[
+        dict[str, Any],
+        Meta(
+            title="parameters",
+            description="addresses, media and interfaces that commands of boot loaders use",
+        ),
+    ] = {}
+    timeouts: Annotated[
+        DeviceTimeouts,
+        Meta(title="timeouts", description="limits of actions and connections, by action name"),
+    ] = msgspec.field(default_factory=DeviceTimeouts)
+    available_architectures: Annotated[
+        list[str], Meta(title="available_architectures", description="of guests, for QEMU")
+    ] = []
+    character_delays: Annotated[
+        dict[str, int],
+        Meta(
+            title="character_delays",
+            description="milliseconds between characters sent, for deploy, boot, test",
+        ),
+    ] = {}
+    environment: Annotated[
+        dict[str, Any], Meta(title="environment", description="exported in the test shell")
+    ] = {}
+    device_info: Annotated[
+        list[dict[str, Any]],
+        Meta(title="device_info", description="USB devices that the job's container gets"),
+    ] = []
+    static_info: Annotated[
+        list[dict[str, Any]], Meta(title="static_info", description="facts for tests, and for {KEY} in URLs")
+    ] = []
+    storage_info: Annotated[
+        list[dict[str, Any]], Meta(title="storage_info", description="storage devices, for tests")
+    ] = []
     raw: dict[str, Any] = {}  # the whole file
 
     @property

@@ -9,8 +9,10 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from executor.errors import JobError
 from executor.model.problem import Path, Problem
@@ -104,13 +106,15 @@ class JobTimeouts(msgspec.Struct, omit_defaults=True):
     nested below `action` folded in.
     """
 
-    job: int | None = None
-    action: int | None = None
-    test: int | None = None  # default of test blocks
-    connection: int | None = None
-    queue: int | None = None  # how long the job may wait for a device
-    actions: dict[str, int] = {}
-    connections: dict[str, int] = {}
+    job: Annotated[int | None, Meta(description="of the whole job, without waiting for a device")] = None
+    action: Annotated[int | None, Meta(description="of each action that has no limit of its own")] = None
+    test: Annotated[int | None, Meta(description="the same for the actions of test blocks")] = None
+    connection: Annotated[int | None, Meta(description="of one operation on a console")] = None
+    queue: Annotated[int | None, Meta(description="how long the job may wait for a device")] = None
+    actions: Annotated[dict[str, int], Meta(description="of single actions, by name")] = {}
+    connections: Annotated[
+        dict[str, int], Meta(description="of one operation on a console, by the action's name")
+    ] = {}
 
     @classmethod
     def read(cls, data: object, path: Path = ("timeouts",)) -> tuple[JobTimeouts, list[Problem]]:

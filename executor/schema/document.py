@@ -157,14 +157,19 @@ class MemberDocument(msgspec.Struct, kw_only=True, omit_defaults=True):
 class JobDocument(_Closed):
     """A job (spec: job-format §1)."""
 
-    job_name: Name
+    job_name: Annotated[Name, Meta(description="for people")]
     actions: Annotated[list[Any], Meta(description="blocks, each a map with one key, in order of execution")]
     device_type: Annotated[Name | None, Meta(description="which devices can run it")] = None
     timeouts: Annotated[
         dict[str, Any], Meta(description="job, action, test, connection, actions, connections, queue")
     ] = {}
-    visibility: Literal["public", "personal"] | Visibility = "public"
-    priority: Literal["low", "medium", "high"] | Annotated[int, Meta(ge=0, le=100)] = "medium"
+    visibility: Annotated[
+        Literal["public", "personal"] | Visibility, Meta(description="who may see the job")
+    ] = "public"
+    priority: Annotated[
+        Literal["low", "medium", "high"] | Annotated[int, Meta(ge=0, le=100)],
+        Meta(description="higher ones are started first; low, medium, high are 0, 50, 100"),
+    ] = "medium"
     context: Annotated[
         dict[Text, Scalar | list[Any] | dict[str, Any]],
         Meta(description="variables of the device type's template"),
@@ -177,11 +182,11 @@ class JobDocument(_Closed):
     ] = {}
     metadata: Annotated[dict[str | int, Any], Meta(description="stored with the job, not interpreted")] = {}
     tags: Annotated[list[Text], Meta(description="the device must have all of them")] = []
-    notify: Notify | None = None
+    notify: Annotated[Notify | None, Meta(description="who is told of the end")] = None
     protocols: Annotated[dict[str, Any], Meta(description="lava-multinode, lava-xnbd")] = {}
     device: Annotated[Text | None, Meta(description="this device and no other")] = None
     worker: Annotated[Text | None, Meta(description="a device of this worker")] = None
-    reboot_to_fastboot: bool = True
+    reboot_to_fastboot: Annotated[bool, Meta(description="Android: leave the device in fastboot")] = True
     compatibility: Annotated[int, Meta(ge=0, description="level that the executor must have")] = 0
     target: Annotated[Text | None, Meta(description="old: the device's name, in jobs of a group")] = None
     connection: Annotated[Any, Meta(description="found in jobs of a group, ignored")] = None

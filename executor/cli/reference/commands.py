@@ -1,12 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The reference page of the command line, made from the commands themselves.
-
-python -m executor.cli.reference > docs/reference/cli.md
-"""
+"""The page of the command line, made from the commands themselves."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from inspect import cleandoc
 from typing import Any
@@ -20,10 +16,10 @@ from executor.errors import ExitCode
 _HEAD = """\
 # Command line
 
-Made from the program by `python -m executor.cli.reference`; every page is also `lava-exec COMMAND --help`.
+Every part is also `lava-exec COMMAND --help`.
 Options that all commands share may stand before or after the command's name.
 """
-_CODES = {
+CODES = {
     ExitCode.OK: "complete, all test cases passed; valid; done",
     ExitCode.TEST_FAILED: "complete, a test case failed or is unknown; `--expect-same`: it differs",
     ExitCode.JOB_ERROR: "the job is at fault, or invalid",
@@ -52,7 +48,7 @@ def _codes() -> Iterator[str]:
     yield "## Exit codes\n"
     yield "Of `submit --wait`, `run` and `reproduce`; several jobs: the gravest.\n"
     yield "| code | meaning |\n|---|---|"
-    yield from (f"| {int(code)} | {text} |" for code, text in _CODES.items())
+    yield from (f"| {int(code)} | {text} |" for code, text in CODES.items())
     yield ""
 
 
@@ -91,7 +87,3 @@ def _options(params: list[Any]) -> Iterator[str]:
     rows = [f"| `{names.replace('|', chr(92) + '|')}` | {text} |" for names, text in filter(None, records)]
     if rows:
         yield "| option | what |\n|---|---|\n" + "\n".join(rows) + "\n"
-
-
-if __name__ == "__main__":
-    sys.stdout.write(page())
