@@ -130,8 +130,8 @@ class Console(Intake):
                 raise Bug(f"something was sent to {self.name} after it was closed")
             if self._closed is not None:
                 raise self._closed
-            self._show()
             if logged:
+                self._show()
                 shown = [MASKED] if masked else _printable(text)
                 self._seq = self._sink.lines(*self._channel(journal.INPUT, shown)) + len(shown) - 1
         deadline = Deadline.after(WRITE_LIMIT, self.clock)

@@ -41,4 +41,5 @@ class BootloaderPort(ScriptedPort):
     def _take_away(self) -> None:
         kept, newline, line = self._heard.rpartition("\n")
         self._heard = kept + newline
-        self._output.append(b"\b \b" * len(line))
+        if line:
+            self._output.append(b"\b \b" * len(line))

@@ -39,13 +39,24 @@ class BootloaderCommands(Action):
         self.bootloader, self.stays, self.hands_over = bootloader, stays, hands_over
 
     def run(self, run: Run) -> None:
-        lines = run.namespace.bootloader_commands
-        type_lines(run, self.bootloader, lines[:-1])
-        if lines:
-            Typist(run.console, self.bootloader.erase, run.log).type(lines[-1], run.deadline)
+        console, lines = run.console, run.namespace.bootloader_commands
+        pace = console.character_delay
+        try:
+            self._type(run, Typist(console, self.bootloader, run.log), lines)
+        finally:
+            console.character_delay = pace
+        console.newline = "\n"
+
+    def _type(self, run: Run, typist: Typist, lines: list[str]) -> None:
+        wanted = self.bootloader
+        for line in lines[:-1]:
+            typist.type(line, run.deadline)
+            run.tell_wait([wanted.prompt], run.operation)
+            await_one(run.console, [wanted.prompt], wanted.error_messages, run.operation, during=line)
+        for line in lines[-1:]:
+            typist.type(line, run.deadline)
             if not self.hands_over:
-                self._depart(run, lines[-1])
-        run.console.newline = "\n"
+                self._depart(run, line)
 
     def _depart(self, run: Run, line: str) -> None:
         """What the last line brought about: a kernel that starts, a complaint, or the prompt again."""
@@ -99,16 +110,7 @@ class AltbankCommands(Action):
 
     def run(self, run: Run) -> None:
         line = self.bootloader.text("uboot_altbank_cmd")
-        Typist(run.console, self.bootloader.erase, run.log).type(line, run.deadline)
-
-
-def type_lines(run: Run, bootloader: Bootloader, lines: list[str]) -> None:
-    """Type lines that each end at the prompt."""
-    typist = Typist(run.console, bootloader.erase, run.log)
-    for line in lines:
-        typist.type(line, run.deadline)
-        run.tell_wait([bootloader.prompt], run.operation)
-        await_one(run.console, [bootloader.prompt], bootloader.error_messages, run.operation, during=line)
+        Typist(run.console, self.bootloader, run.log).type(line, run.deadline)
 
 
 def _came_back(line: str, match: Match) -> InfrastructureError:

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from executor.pipeline.run import Run
 
 
+KEYS = 3  # times that the key is pressed at most
+KEY_SECONDS = 1.0  # between two of them
+
+
 class BootloaderInterrupt(Action):
     """Stop the countdown; ends at the prompt."""
 
@@ -31,14 +35,18 @@ class BootloaderInterrupt(Action):
     def run(self, run: Run) -> None:
         console, wanted = run.console, self.bootloader
         console.watch(Mode.OFF)
-        if wanted.needs_interrupt:
-            if self._countdown(run, console):
-                self._stop(console)
-            else:
-                run.log.warning("the bootloader waits at its prompt already: nothing is left to interrupt")
-                console.send_line("")
-        run.tell_wait([wanted.prompt], run.operation)
-        console.expect(wanted.prompt, run.operation)
+        if not wanted.needs_interrupt:
+            self._await_prompt(run, console)
+        elif self._countdown(run, console):
+            self._stop(run, console)
+        else:
+            run.log.warning("the bootloader waits at its prompt already: nothing is left to interrupt")
+            console.send_line("")
+            self._await_prompt(run, console)
+
+    def _await_prompt(self, run: Run, console: Console) -> None:
+        run.tell_wait([self.bootloader.prompt], run.operation)
+        console.expect(self.bootloader.prompt, run.operation)
 
     def _countdown(self, run: Run, console: Console) -> bool:
         """True when the countdown is seen, False when it is over and the prompt is all there is.
@@ -52,10 +60,29 @@ class BootloaderInterrupt(Action):
         except PromptTimeout as timeout:
             if re.search(rf"(?:{wanted.prompt})\s*\Z", timeout.last_text, FLAGS):
                 return False
-            console.expect(wanted.interrupt_prompt, limit)
+            try:
+                console.expect(wanted.interrupt_prompt, limit)
+            except PromptTimeout as late:
+                raise PromptTimeout(late.waited_for, limit.limit, late.last_text) from None
         return True
 
-    def _stop(self, console: Console) -> None:
+    def _stop(self, run: Run, console: Console) -> None:
+        """Press the key. A bootloader that is busy with drawing a menu may miss it."""
+        run.tell_wait([self.bootloader.prompt], run.operation)
+        for pressed in range(1, KEYS + 1):
+            self._press(console)
+            limit = run.operation if pressed == KEYS else run.operation.within(KEY_SECONDS)
+            try:
+                console.expect(self.bootloader.prompt, limit)
+                break
+            except PromptTimeout:
+                if pressed == KEYS:
+                    raise
+                run.log.debug("there is no prompt: the key is pressed again")
+        if pressed > 1:
+            console.send(self.bootloader.erase, logged=False)  # a key too many may have been typed there
+
+    def _press(self, console: Console) -> None:
         wanted = self.bootloader
         for letter in wanted.interrupt_controls:
             console.send_control(letter)
