@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from executor.actions.deviceenv import ExportDeviceEnv
+from executor.actions.unpack import OverlayUnpack
 from executor.console.expect import FLAGS, PromptTimeout, check_patterns
 from executor.console.faults import Fault, KernelFault
 from executor.console.login import Login, log_in
@@ -43,6 +44,8 @@ def shell_tail(site: Site, parameters: BootParameters) -> Iterable[Action]:
         yield AutoLogin(parameters)
     if wanted:
         yield ExpectShell()
+        if parameters.transfer_overlay is not None:
+            yield OverlayUnpack(parameters.transfer_overlay)
         yield ExportDeviceEnv()
 
 

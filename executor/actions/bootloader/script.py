@@ -44,5 +44,7 @@ def serve(run: Run, name: str, text: str) -> str:
         raise JobError(
             "nothing of this job lies at the TFTP server", "a deploy `to: tftp` must come before this block"
         )
-    (artifact.path.parent / name).write_text(text, encoding="utf-8")
+    path = artifact.path.parent / name
+    path.write_text(text, encoding="utf-8")
+    path.chmod(0o644)  # the server runs as a user of its own
     return str(PurePosixPath(artifact.served).parent / name)
