@@ -20,6 +20,7 @@ from executor.container.session import CancelSteps, Launch, Session
 from executor.container.store import Store
 from executor.errors import Bug
 from executor.model.typeinfo import complete_types
+from executor.report.page import PageBuilder
 from executor.report.reader import JournalReader
 from executor.report.summarize import SummaryBuilder
 from executor.report.summary import Summary
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from executor.model.launch import LaunchSpec
     from executor.report.terminal import LiveLog
 
+PAGE = "job.html"  # in the directory of a run
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _LOOK = 0.25  # seconds between two looks at the journal when nobody says that it grew
 
@@ -64,6 +66,7 @@ class LocalRun:
         self._live: LiveLog | None = live_log(here) if show_log else None
         self._reader = JournalReader()
         self._builder = SummaryBuilder()
+        self._page = PageBuilder()
         self._offset = 0
         self._signals: list[int] = []
 
@@ -88,7 +91,17 @@ class LocalRun:
         if self._outcome is None:
             raise Bug("the session ended without an outcome")
         self._reader.close()
-        return self._outcome, self._builder.done(self._reader)
+        summary = self._builder.done(self._reader)
+        self._keep_page(summary)
+        return self._outcome, summary
+
+    def _keep_page(self, summary: Summary) -> None:
+        """Beside the other files of the run. Without room for it nothing is lost: the journal has it all."""
+        try:
+            with (self.directory.path / PAGE).open("w", encoding="utf-8") as file:
+                file.writelines(self._page.page(summary))
+        except OSError as error:
+            self._here.warn(f"{PAGE} cannot be written: {error}")
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self._signals.append(number)  # looked at by _show: a handler must not take locks
@@ -119,6 +132,7 @@ class LocalRun:
                 if self._live is not None:
                     self._live.feed(batch)
                 self._builder.add(batch)
+                self._page.add(batch)
             if over:
                 return
 

@@ -192,6 +192,7 @@ def allowed_directories(here: App, job: str, given: tuple[str, ...]) -> list[Pat
 
 def tell(here: App, outcome: Outcome, summary: Summary, directory: Path, comparison: Any = None) -> None:
     """Results, verdict, cause and place of the files; or one JSON document."""
+    from executor.cli.local import PAGE
     from executor.report.json import as_data
     from executor.report.outcome import outcome as as_text
 
@@ -204,6 +205,9 @@ def tell(here: App, outcome: Outcome, summary: Summary, directory: Path, compari
             write(sys.stdout, "\n" + comparison.as_text())
         sys.stdout.flush()
         here.say(f"files: {directory}")
+        page = directory / PAGE
+        if page.is_file():
+            here.say(f"page:  {page.as_uri()}")
     if outcome.power == "failed":
         here.warn("the device could not be powered off")
     if outcome.leftover:

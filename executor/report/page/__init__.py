@@ -13,8 +13,8 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import jinja2
 from markupsafe import Markup
 
 from executor.model.journal import Record
@@ -23,6 +23,9 @@ from executor.report.page.log import PageLog
 from executor.report.page.timeline import timeline, total_seconds
 from executor.report.style import duration, printable, quantity
 from executor.report.summary import Case, Summary
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 MAX_CASES = 3_000  # rows of the table of results; those that did not pass come first
 _EXCERPT = 8  # lines of the log shown with the cause
@@ -119,7 +122,9 @@ def _by_suite(cases: list[Case]) -> dict[str, list[Case]]:
 
 
 @cache
-def _template() -> jinja2.Template:
+def _template() -> Template:
+    import jinja2  # only when a page is made: to import it takes longer than a short command
+
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_FOLDER),
         autoescape=True,

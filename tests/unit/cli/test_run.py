@@ -74,6 +74,9 @@ def test_a_run_shows_its_log_its_results_and_where_the_files_are(
     directory = directory_of(result.stderr)
     assert (directory / "out" / "journal.ndjson").is_file()
     assert not (directory / "work").exists()
+    page = directory / "job.html"
+    assert f"page:  {page.as_uri()}\n" in result.stderr
+    assert "1 passed" in page.read_text(encoding="utf-8")
     (spec,) = engine.specs
     assert spec.image == "lava-exec/qemu:latest"
     assert spec.capabilities == []
