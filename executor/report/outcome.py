@@ -22,7 +22,9 @@ def results_table(summary: Summary, style: Style, *, every: bool = False, suite:
     if len(cases) > MANY and not every and not suite:
         hidden = sum(case.result == "pass" for case in cases)
         cases = [case for case in cases if case.result != "pass"]
-    text = table([_row(case, style) for case in cases], style=style) if cases else ""
+    repeated = summary.repeated
+    rows = [_row(case, style, numbered=case.address in repeated) for case in cases]
+    text = table(rows, style=style) if cases else ""
     if hidden:
         text += style.paint(f"and {hidden} passed\n", "dim")
     return text
@@ -59,8 +61,8 @@ def verdict(summary: Summary, style: Style) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _row(case: Case, style: Style) -> list[str]:
+def _row(case: Case, style: Style, *, numbered: bool) -> list[str]:
     value = "" if case.measurement is None else quantity(case.measurement, case.units)
-    attempt = f"attempt {case.attempt}" if case.attempt > 1 else ""
+    attempt = f"attempt {case.attempt}" if case.attempt > 1 or (numbered and case.attempt) else ""
     notes = "  ".join(part for part in (printable(value), attempt) if part)
     return [style.mark(case.result), printable(case.address), style.result(case.result), notes]

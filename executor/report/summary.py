@@ -6,6 +6,7 @@ Everything that people and programs are shown about results is drawn from a Summ
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -149,6 +150,12 @@ class Summary:
         for case in self.cases:
             suites.setdefault(case.suite, []).append(case)
         return suites
+
+    @property
+    def repeated(self) -> set[str]:
+        """Addresses with more than one result: only with its attempt does a result of theirs say anything."""
+        seen = Counter(case.address for case in self.cases)
+        return {address for address, count in seen.items() if count > 1}
 
     @property
     def unseen_definitions(self) -> list[str]:

@@ -64,6 +64,7 @@ def job_page(summary: Summary, log: PageLog) -> Iterator[str]:
         excerpt=[_made(html.line(line, anchor=False)) for line in html.between(*_excerpt(summary, at))],
         suites=_by_suite(cases),
         hidden=hidden,
+        repeated=summary.repeated,
         own=[case for case in summary.cases if case.suite == "lava"][:MAX_CASES],
         rows=rows,
         more_rows=more,

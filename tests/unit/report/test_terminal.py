@@ -137,6 +137,22 @@ def test_the_table_and_the_verdict(failing_job: Book) -> None:
     )
 
 
+def test_attempts_of_a_case_are_numbered_from_the_first() -> None:
+    book = Book()
+    for attempt, result in ((1, "fail"), (2, "pass")):
+        book.start("3", "lava-test-retry", max_attempts=2, attempt=attempt)
+        book.result("0_x", "flaky", result)
+        book.result("0_x", f"only-{attempt}", "pass")
+        book.finish("3", "lava-test-retry", max_attempts=2, attempt=attempt)
+    rows = outcome(summarize(io.BytesIO(book.data)), PLAIN).splitlines()
+    assert [row.split()[1:] for row in rows[:4]] == [
+        ["0_x/flaky", "fail", "attempt", "1"],
+        ["0_x/only-1", "pass"],
+        ["0_x/flaky", "pass", "attempt", "2"],
+        ["0_x/only-2", "pass", "attempt", "2"],
+    ]
+
+
 def test_the_verdict_of_a_broken_job_names_who_has_to_act(panicked_job: Book) -> None:
     text = outcome(summarize(io.BytesIO(panicked_job.data)), PLAIN)
     assert text == (
