@@ -9,7 +9,10 @@ MAKEFLAGS += --no-print-directory
 
 PY := .venv/bin/python
 JOB ?= examples/qemu-debian.yaml
-TESTS ?= tests
+TESTS ?=
+# Tests of plain code share all cores; those with an engine, guests and their deadlines come one after the other.
+FAST = tests/unit tests/golden tests/conformance
+REAL = tests/integration tests/e2e
 
 help: ## this list
 	@echo "lava-exec: each test job in a fresh container of its own"
@@ -24,7 +27,11 @@ demo-down: ## stop what demo started
 test: ## all tests, those with an engine and real guests included; TESTS=tests/unit for some
 	@scripts/setup test
 	@$(MAKE) setup
-	@LAVA_EXEC_REQUIRE_E2E=1 $(PY) -m pytest $(TESTS)
+	@export LAVA_EXEC_REQUIRE_E2E=1; code=0; \
+	if [ -n "$(TESTS)" ]; then $(PY) -m pytest $(TESTS); exit; fi; \
+	$(PY) -m pytest -q -n auto $(FAST) || code=1; \
+	$(PY) -m pytest $(REAL) || code=1; \
+	exit $$code
 
 check: venv ## lint, format, types, unit tests: under a minute, no engine needed
 	@.venv/bin/ruff check
