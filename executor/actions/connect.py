@@ -10,20 +10,19 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from executor.actions.commands import DeviceCommand, words
-from executor.console.ports import SSH_QUIT, TELNET_QUIT, ProcessPort
-from executor.console.reader import Console
 from executor.errors import ConfigurationError, InfrastructureError
 from executor.model.launch import Needs
 from executor.model.problem import Problem
 from executor.pipeline.action import Action, RetryAction
 
 if TYPE_CHECKING:
+    from executor.console.reader import Console
     from executor.model.device import Connection, Device
     from executor.pipeline.planner import Site
     from executor.pipeline.run import Run
     from executor.pipeline.world import World
 
-_FAREWELLS = {"telnet": TELNET_QUIT, "ssh": SSH_QUIT}
+_CLOSABLE = ("shell", "ssh", "telnet")  # tags that tell how to close a console
 REBOOT_COMMANDS = ("reboot", "reboot -n", "reboot -nf")  # spec: job-format §6, soft_reboot
 
 
@@ -87,8 +86,8 @@ class DisconnectDevice(Action):
     def validate(self, world: World) -> Iterable[Problem]:
         connection, commands = self.device.primary, self.device.raw.get("commands")
         with_tags = isinstance(commands, dict) and "connections" in commands
-        if connection is not None and with_tags and not set(connection.tags) & {*_FAREWELLS, "shell"}:
-            known = ", ".join(sorted({*_FAREWELLS, "shell"}))
+        if connection is not None and with_tags and not set(connection.tags) & {*_CLOSABLE}:
+            known = ", ".join(_CLOSABLE)
             yield self.problem(
                 f"how to disconnect from {connection.name} is not known",
                 hint=f"tag the connection in the device file with one of {known}",
@@ -127,8 +126,11 @@ def close_console(run: Run) -> None:
 
 def open_console(run: Run, connection: Connection) -> Console:
     """Start the connection's program and read from it; the context owns the console from now on."""
+    from executor.console.ports import FAREWELLS, ProcessPort
+    from executor.console.reader import Console
+
     argv = words(connection.connect, "connect")
-    farewell = next((text for tag, text in _FAREWELLS.items() if tag in connection.tags), b"")
+    farewell = next((text for tag, text in FAREWELLS.items() if tag in connection.tags), b"")
     run.log.info(f"connect {connection.name}: {connection.connect}")
     device, namespace = run.context.device, run.connection
     console = Console(

@@ -23,8 +23,6 @@ from executor.errors import InfrastructureError, JobError, TestError
 from executor.model.deployment import DEPLOYMENTS, deployment
 from executor.model.launch import Needs
 from executor.pipeline.action import Action
-from executor.testshell.definition import read_definition
-from executor.testshell.overlay import OverlayInput, PlacedDefinition, Stage, build_overlay
 
 if TYPE_CHECKING:
     from executor.model.device import Device
@@ -152,6 +150,9 @@ class DefinitionOverlay(_OfDefinition):
     description = "read the definition's YAML file"
 
     def run(self, run: Run) -> None:
+        from executor.testshell.definition import read_definition
+        from executor.testshell.placed import PlacedDefinition
+
         wanted, namespace = self.definition, run.namespace
         source = namespace.sources[wanted.index]
         file = (source.directory / wanted.path).resolve()
@@ -241,6 +242,8 @@ class CompressOverlay(Action):
         return ()
 
     def run(self, run: Run) -> None:
+        from executor.testshell.overlay import OverlayInput, Stage, build_overlay
+
         context, namespace = run.context, run.namespace
         placed = namespace.definitions
         stages = [Stage(index=n, definitions=[placed[d.index] for d in given]) for n, given in self.stages]

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 from executor.actions.deviceenv import ExportDeviceEnv
 from executor.actions.unpack import OverlayUnpack
 from executor.console.expect import FLAGS, PromptTimeout, check_patterns
-from executor.console.faults import Fault, KernelFault
-from executor.console.login import Login, log_in
 from executor.errors import JobError
 from executor.model.job import BootParameters
 from executor.model.problem import Problem
 from executor.pipeline.action import Action, RetryAction
 
 if TYPE_CHECKING:
+    from executor.console.faults import Fault
+    from executor.console.login import Login
     from executor.model.device import Device
     from executor.model.job import Job
     from executor.pipeline.planner import Site
@@ -112,6 +112,9 @@ class LoginAction(Action):
                 yield self.problem(text, "prompts", number, severity="warning", hint=hint)
 
     def run(self, run: Run) -> None:
+        from executor.console.faults import KernelFault
+        from executor.console.login import log_in
+
         console = run.console
         run.connection.prompts = prompts_of(self.parameters, run.context.device, run.context.job)
         login = self._login(run)
@@ -130,6 +133,8 @@ class LoginAction(Action):
         run.results["success"] = f"matched prompt {matched!r}"
 
     def _login(self, run: Run) -> Login:
+        from executor.console.login import Login
+
         given, auto = self.parameters, self.parameters.auto_login
         return Login(
             prompts=run.connection.prompts,

@@ -26,8 +26,8 @@ from executor.model.deadline import Deadline
 READ_SIZE = 64 * 1024  # bytes that one `read` asks for
 WINDOW_SIZE = (48, 4096)  # rows, columns of a program's terminal: wide, so that nothing wraps
 
-TELNET_QUIT = b"\x1dquit\n"  # farewells of client programs (spec: action-pipeline §3)
-SSH_QUIT = b"\n~."
+# How client programs are told to end, by the tag of the connection (spec: action-pipeline §3).
+FAREWELLS = {"telnet": b"\x1dquit\n", "ssh": b"\n~."}
 
 _LONGEST_POLL = 3600.0  # seconds; poll() knows no infinity
 

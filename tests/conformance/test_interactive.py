@@ -19,7 +19,7 @@ import pytest
 import yaml
 
 from executor.actions.test.interactive import PlayScripts
-from executor.actions.test.suite import MISSING
+from executor.actions.testrun.suite import MISSING
 from executor.console.expect import Match, PromptTimeout, pattern_names
 from executor.errors import ConnectionClosed, InfrastructureError, JobError, LavaExecError, TestError
 from executor.model.deadline import Deadline

@@ -21,8 +21,6 @@ from executor.actions import proc
 from executor.actions.drives import arguments
 from executor.actions.qemuoptions import Accelerator, accelerate, accelerator, memory_mib, uses_network
 from executor.actions.shell import shell_tail
-from executor.console.ports import ProcessPort
-from executor.console.reader import Console
 from executor.errors import ConfigurationError, InfrastructureError
 from executor.model.job import BootParameters
 from executor.model.launch import Needs
@@ -144,6 +142,9 @@ class ExecuteQemu(Action):
             )
 
     def run(self, run: Run) -> None:
+        from executor.console.ports import ProcessPort
+        from executor.console.reader import Console
+
         self._end(run, run.deadline)
         namespace, device = run.namespace, run.context.device
         choice = self.accelerator(run.context.worker)

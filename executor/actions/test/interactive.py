@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 from msgspec import Meta
 
-from executor.actions.test.dialogue import Dialogue
 from executor.actions.test.flavours import other_than
-from executor.actions.test.suite import Suite
 from executor.errors import TestError
 from executor.model.job import BlockParameters
 from executor.model.testblocks import Script
@@ -101,6 +99,9 @@ class PlayScripts(Action):
             self._play(run, name, script)
 
     def _play(self, run: Run, name: str, script: Script) -> None:
+        from executor.actions.testrun.dialogue import Dialogue
+        from executor.actions.testrun.suite import Suite
+
         run.log.info(f"script {name} begins")
         suite, began = Suite(run, name, script.expected), run.console.clock()
         verdict = FAIL

@@ -7,29 +7,24 @@ waits, books what came, and at the end reads back the file in which the device k
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 from msgspec import Meta
 
-from executor.actions.test.attachments import fetch_attachments
 from executor.actions.test.flavours import other_than
 from executor.errors import JobError, LavaExecError, TestError, TestTimeout
 from executor.model.job import BlockParameters
 from executor.pipeline.action import Action, RetryAction
 from executor.pipeline.method import Method, method
 from executor.pipeline.planner import Request
-from executor.testshell.events import Event, Feedback
-from executor.testshell.results import Bookkeeper
-from executor.testshell.stream import SignalStream
 
 if TYPE_CHECKING:
+    from executor.actions.testrun.listener import Listener
     from executor.model.job import Block
     from executor.pipeline.context import Namespace
     from executor.pipeline.planner import Site, TestBlock
     from executor.pipeline.run import Run
-    from executor.testshell.placed import PlacedDefinition
 
 _PROMPT_LIMIT = 30.0  # seconds for a prompt that should be there
 _COMMAND_LIMIT = 30.0  # seconds for a command that prepares the test
@@ -101,6 +96,8 @@ class TestShell(Action):
         self.definitions = definitions  # their numbers in the overlay
 
     def run(self, run: Run) -> None:
+        from executor.actions.testrun.listener import Listener
+
         home, console = overlay_home(run), run.console
         if not home.results_dir or home.overlay is None:
             raise JobError("no overlay was made for this test", "a deploy block must come before it")
@@ -108,7 +105,7 @@ class TestShell(Action):
         console.character_delay = run.action.character_delay / 1000
         self._prepare(run, home)
         placed = [p for index, p in sorted(home.definitions.items()) if index in self.definitions]
-        listener = _Listener(run, self.stage, placed)
+        listener = Listener(run, self.stage, placed)
         console.start_listening(listener)
         console.send_line(f"{root}/bin/lava-test-runner {root}/{self.stage} {listener.word}")
         try:
@@ -122,6 +119,8 @@ class TestShell(Action):
         finally:
             listener.book.finish()
         if listener.book.attached:
+            from executor.actions.testrun.attachments import fetch_attachments
+
             fetch_attachments(run, root, str(self.stage))
         if listener.book.failure is not None:
             raise listener.book.failure
@@ -151,7 +150,7 @@ class TestShell(Action):
                 f"{root}/environment cannot be read on the device", "did the overlay reach the device at all?"
             )
 
-    def _listen(self, run: Run, listener: _Listener) -> None:
+    def _listen(self, run: Run, listener: Listener) -> None:
         """The connection's limit only loops; the action's ends the block (spec: job-format §3)."""
         console = run.console
         while not console.listen(listener, run.operation):
@@ -163,7 +162,7 @@ class TestShell(Action):
                     "raise the `timeout` of the test block, or see in the log what the test waited for",
                 )
 
-    def _read_back(self, run: Run, listener: _Listener, root: str) -> None:
+    def _read_back(self, run: Run, listener: Listener, root: str) -> None:
         """Ask for signals that did not arrive; best effort with a deadline (design §9, Signal trailer)."""
         stream, reason = listener.stream, "the device's file does not have it"
         for _ in range(_READ_ATTEMPTS):
@@ -191,53 +190,3 @@ def overlay_home(run: Run) -> Namespace:
     """
     own, other = run.namespace, run.connection
     return other if other.overlay_disk is not None or own.overlay is None else own
-
-
-class _Listener:
-    """Sits in the console's reading thread: signals in, records out."""
-
-    def __init__(self, run: Run, stage: int, placed: Sequence[PlacedDefinition]) -> None:
-        self.word = secrets.token_hex(2)  # tells this start of the runner from others
-        self._run = run
-        self.stream = SignalStream([p.for_stream() for p in placed], run=self.word, locate=run.console.seq_at)
-        self.book = Bookkeeper(
-            placed,
-            namespace=run.action.namespace,
-            emit=self._emit,
-            note=run.context.journal.record,
-            stage=stage,
-            level=run.action.level,
-        )
-
-    @property
-    def where(self) -> str:
-        """` in 0_smoke`, when a definition was running."""
-        return f" in {self.book.running}" if self.book.running else ""
-
-    def feed(self, text: str) -> bool:
-        self.take(self.stream.feed(text))
-        return self.stream.exited
-
-    def take(self, events: Iterable[Event]) -> None:
-        for event in events:
-            if isinstance(event, Feedback):
-                self._feedback(event)
-            else:
-                self.book.take(event)
-
-    def _feedback(self, event: Feedback) -> None:
-        """All consoles are read all the time, so what the other one says is in the journal already."""
-        known = [name for name, n in self._run.context.namespaces.items() if n.console is not None]
-        if event.namespace in known:
-            self._run.log.debug(f"feedback from {event.namespace}: its lines are in this log as they come")
-        else:
-            text = f"feedback from {event.namespace!r}: no such namespace with a console"
-            self._run.log.error(f"{text}; there is {', '.join(known)}")
-
-    def _emit(self, record: dict[str, Any]) -> None:
-        if record["definition"] != "lava":
-            cases = self._run.context.cases
-            cases[record["result"]] = cases.get(record["result"], 0) + 1
-        if self._run.outer > 1:
-            record["attempt"] = self._run.outer
-        self._run.log.result(**record)

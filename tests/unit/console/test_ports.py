@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from executor.console.ports import SSH_QUIT, WINDOW_SIZE, ProcessPort
+from executor.console.ports import FAREWELLS, WINDOW_SIZE, ProcessPort
 from executor.console.reader import Console
 from executor.console.watcher import Mode
 from executor.errors import Bug, ConnectionClosed, InfrastructureError, JobCanceled
@@ -119,7 +119,7 @@ def test_closing_is_gentle_first() -> None:
 def test_a_client_is_told_to_quit_in_its_own_way_before_it_is_forced() -> None:
     sink = MemorySink()
     script = "stty raw -echo; trap '' TERM; echo ready; head -c 3 | od -An -c; echo quit as asked"
-    port = shell(script, farewell=SSH_QUIT)
+    port = shell(script, farewell=FAREWELLS["ssh"])
     with console_of(port, sink) as console:
         console.expect("ready", soon())
         console.close(soon())

@@ -16,7 +16,7 @@ from executor.testshell.events import FAIL, PASS
 from executor.testshell.signals import Result
 
 if TYPE_CHECKING:
-    from executor.actions.test.suite import Suite
+    from executor.actions.testrun.suite import Suite
     from executor.console.expect import Match
     from executor.console.reader import Console
     from executor.pipeline.run import Run
