@@ -18,7 +18,7 @@ from executor.container.cache import Access, Cache, Got
 from executor.container.doorbell import Question
 from executor.container.jobdir import Artefact, JobDirectory
 from executor.errors import Bug, InfrastructureError, JobError
-from executor.model.doorbell import Fetch, Fetched
+from executor.model.doorbell import Fetch, Fetched, Probed
 
 RUNNING_DAYS = 14.0  # a job that is alive keeps its artefacts at least so long
 FAILED_DAYS = 7.0  # and a failed one so long after its end, for `reproduce`
@@ -50,15 +50,21 @@ class Artefacts:
         self.downloaded = 0  # bytes, over all questions
         self.decompressed = 0
 
-    def answer(self, question: Question) -> Fetched:
+    def answer(self, question: Question) -> Fetched | Probed:
         """A doorbell handler. Raises what Cache.fetch raises, Bug for a question it does not know."""
-        if question.what != "fetch":
+        if question.what not in ("fetch", "probe"):
             raise Bug(f"the agent does not know the question {question.what!r}")
         try:
             fetch = msgspec.convert(question.args, Fetch)
         except msgspec.ValidationError as error:
             raise Bug(f"the question cannot be read: {error}") from None
-        return self.fetch(fetch, question)
+        return self.fetch(fetch, question) if question.what == "fetch" else self.probe(fetch, question)
+
+    def probe(self, fetch: Fetch, question: Question) -> Probed:
+        """Is it there? What a URL meant in the first run of a job may be gone from its server."""
+        if any(url == fetch.url for url, _ in self._fixed):
+            return Probed()
+        return Probed(self._cache.probe(fetch, self._access, question.deadline, question.cancellation))
 
     def fetch(self, fetch: Fetch, question: Question) -> Fetched:
         """Have an artefact linked into the job's /cache."""

@@ -7,28 +7,23 @@ identity, and a checksum in the job is compared with the bytes as they were down
 
 from __future__ import annotations
 
-import hashlib
 import os
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
 
 import msgspec
 
 from executor.container import local, tree
 from executor.container.cancel import Cancellation
-from executor.container.remote import Program, RcloneDownload, SshDownload
+from executor.container.client import display
+from executor.container.probe import probe_file, probe_web
+from executor.container.remote import RcloneDownload, SshDownload
 from executor.container.store import Meta, Store, UrlEntry, identity
-from executor.container.web import Download, Validators, display
+from executor.container.transfer import AnyDownload, Report, Reporter, Tee, Work
+from executor.container.web import Download, Validators
 from executor.errors import InfrastructureError, JobError
 from executor.model.deadline import Deadline
 from executor.model.doorbell import SCHEMES, Fetch
 
-AnyDownload = Download | Program
-Report = Callable[[str, int, int], None]  # stage, done, total in bytes
-SUMS = ("md5", "sha256", "sha512")
-_REPORT_EVERY = 0.25  # seconds
 _DECOMPRESSED_AT_MOST = 64 << 30
 _METHODS = ("gz", "bz2", "xz", "zstd", "lz4", "zip")
 
@@ -91,8 +86,8 @@ class Cache:
         Raises JobError (wrong checksum, wrong data, not allowed, too large), InfrastructureError (server,
         network, disk), InfrastructureTimeout, JobCanceled.
         """
-        work = _Work(
-            fetch, deadline, cancellation or Cancellation(), _Reporter(report), fetch.compression or ""
+        work = Work(
+            fetch, deadline, cancellation or Cancellation(), Reporter(report), fetch.compression or ""
         )
         if work.method and work.method not in _METHODS:
             raise JobError(f"unknown compression {work.method!r}", f"Known: {', '.join(_METHODS)}.")
@@ -118,17 +113,31 @@ class Cache:
         self, sha256: str, fetch: Fetch, deadline: Deadline, cancellation: Cancellation | None = None
     ) -> Got | None:
         """Bytes with this hash, in the form that `fetch` wants, without asking where they came from."""
-        work = _Work(
-            fetch, deadline, cancellation or Cancellation(), _Reporter(lambda *told: None), fetch.compression
+        work = Work(
+            fetch, deadline, cancellation or Cancellation(), Reporter(lambda *told: None), fetch.compression
         )
         got = self._have(work, sha256)
         if got is not None and work.method and got.key == sha256:
             got = self._unpacked(work, got)
         return got
 
+    def probe(
+        self, fetch: Fetch, access: Access, deadline: Deadline, cancellation: Cancellation | None = None
+    ) -> str:
+        """Why this artefact certainly cannot be had, "" for all that a download may find out."""
+        if fetch.url.partition(":")[0].lower() == "file":
+            return probe_file(fetch.url, access.directories, access.files, tree=fetch.tree)
+        return probe_web(
+            fetch.url,
+            fetch.headers,
+            deadline=deadline,
+            cancellation=cancellation or Cancellation(),
+            verify=self._verify,
+        )
+
     # -- from elsewhere
 
-    def _remote(self, work: _Work, scheme: str) -> Got:
+    def _remote(self, work: Work, scheme: str) -> Got:
         fetch = work.fetch
         wanted = fetch.sha256sum.lower()
         if wanted and (got := self._have(work, wanted)) is not None:
@@ -146,7 +155,7 @@ class Cache:
                 )
             return self._download(work, download)
 
-    def _begin(self, work: _Work, scheme: str, known: Validators | None) -> AnyDownload:
+    def _begin(self, work: Work, scheme: str, known: Validators | None) -> AnyDownload:
         url, deadline, cancellation = work.fetch.url, work.deadline, work.cancellation
         if scheme == "scp":
             directory = self._remotes.ssh
@@ -162,13 +171,13 @@ class Cache:
             verify=self._verify,
         )
 
-    def _download(self, work: _Work, download: AnyDownload) -> Got:
+    def _download(self, work: Work, download: AnyDownload) -> Got:
         fetch = work.fetch
         work.check_size(download.total)
         self.store.make_room(download.total)
         with self.store.incoming() as part, self.store.incoming() as unpacked:
             with part.open("xb") as file:
-                source = _Tee(work, download, file)
+                source = Tee(work, download, file)
                 made = self._unpack(work, source, unpacked) if work.method else 0
                 source.drain()
             sums = source.sums()
@@ -185,7 +194,7 @@ class Cache:
 
     # -- local files
 
-    def _local(self, work: _Work, access: Access) -> Got:
+    def _local(self, work: Work, access: Access) -> Got:
         path = local.resolve(work.fetch.url, access.directories, access.files)
         file, seen = local.open_file(path)
         with file:
@@ -219,7 +228,7 @@ class Cache:
             self.store.set_file(path, seen, sums["sha256"])
         return Got(sums["sha256"], sums["sha256"], seen.st_size, seen.st_size)
 
-    def _tree(self, work: _Work, access: Access) -> Got:
+    def _tree(self, work: Work, access: Access) -> Got:
         """A directory has no identity by which it is known unchanged: it is packed each time."""
         path = local.resolve(work.fetch.url, access.directories, access.files)
         with self.store.incoming() as part:
@@ -237,7 +246,7 @@ class Cache:
 
     # -- what all share
 
-    def _have(self, work: _Work, sha256: str) -> Got | None:
+    def _have(self, work: Work, sha256: str) -> Got | None:
         """The wanted form, or at least the downloaded one, from the cache; checksums compared."""
         original = self.store.meta(sha256)
         unpacked = self.store.meta(f"{sha256}-{work.method}") if work.method else None
@@ -253,7 +262,7 @@ class Cache:
         self.store.touch(sha256)
         return Got(meta.key, sha256, meta.size, meta.transferred or meta.size)
 
-    def _sums(self, work: _Work, meta: Meta) -> dict[str, str]:
+    def _sums(self, work: Work, meta: Meta) -> dict[str, str]:
         """Those that are asked for; computed once for each object."""
         known = {"sha256": meta.sha256, "md5": meta.md5, "sha512": meta.sha512}
         missing = [name for name in work.sums if not known[name]]
@@ -268,13 +277,13 @@ class Cache:
         meta.md5, meta.sha512 = sums.get("md5", ""), sums.get("sha512", "")
         self.store.add(part, meta)
 
-    def _unpacked(self, work: _Work, got: Got) -> Got:
+    def _unpacked(self, work: Work, got: Got) -> Got:
         """The decompressed form of an object that is in the cache."""
         with self.store.incoming() as target:
             made = self._unpack(work, self.store.path(got.sha256), target)
             return self._add_unpacked(work, got, target, made)
 
-    def _unpack(self, work: _Work, source: Path | _Tee, target: Path) -> int:
+    def _unpack(self, work: Work, source: Path | Tee, target: Path) -> int:
         from executor.actions.image.compress import Limits, decompress
 
         total = source.stat().st_size if isinstance(source, Path) else source.total
@@ -290,102 +299,14 @@ class Cache:
                 name=work.fetch.url.rpartition("/")[2][:100] or work.fetch.label,
             )
         except JobError:
-            if isinstance(source, _Tee):
+            if isinstance(source, Tee):
                 # Broken on the way? Then the checksum is what to tell.
                 source.drain()
                 work.compare(source.sums())
             raise
         return done.bytes_out
 
-    def _add_unpacked(self, work: _Work, got: Got, target: Path, made: int) -> Got:
+    def _add_unpacked(self, work: Work, got: Got, target: Path, made: int) -> Got:
         key = f"{got.sha256}-{work.method}"
         self.store.add(target, Meta(key, got.sha256, made, got.transferred_size))
         return msgspec.structs.replace(got, key=key, size=made, decompressed=made)
-
-
-class _Work:
-    """One fetch under way."""
-
-    def __init__(
-        self, fetch: Fetch, deadline: Deadline, cancellation: Cancellation, reporter: _Reporter, method: str
-    ) -> None:
-        self.fetch = fetch
-        self.deadline = deadline
-        self.cancellation = cancellation
-        self.reporter = reporter
-        self.method = method
-        self.wanted = {"md5": fetch.md5sum, "sha256": fetch.sha256sum, "sha512": fetch.sha512sum}
-        self.sums = [name for name in SUMS if self.wanted[name] or name == "sha256"]
-
-    def tick(self, stage: str, done: int, total: int) -> None:
-        self.cancellation.check()
-        self.reporter(stage, done, total)
-
-    def check_size(self, size: int) -> None:
-        most = self.fetch.max_bytes
-        if most and size > most:
-            raise JobError(
-                f"{display(self.fetch.url)} has {size} bytes, more than the {most} that a job may download",
-                "An admin sets the limit with `download_bytes`.",
-            )
-
-    def compare(self, sums: dict[str, str]) -> None:
-        for name, wanted in self.wanted.items():
-            if wanted and sums[name] != wanted.strip().lower():
-                where = display(self.fetch.url)
-                raise JobError(
-                    f"the {name} checksum of {where} is {sums[name]}, the job says {wanted}",
-                    "Either the file has changed, then correct the job, or it is damaged.",
-                )
-
-
-class _Tee:
-    """A download that is stored and hashed while something else reads it."""
-
-    def __init__(self, work: _Work, download: AnyDownload, file: BinaryIO) -> None:
-        self.total = download.total
-        self.taken = 0
-        self._work = work
-        self._download = download
-        self._file = file
-        self._hashes = {name: hashlib.new(name, usedforsecurity=False) for name in work.sums}
-
-    def read(self, size: int, /) -> bytes:
-        chunk = self._download.read(size)
-        if chunk:
-            for value in self._hashes.values():
-                value.update(chunk)
-            try:
-                self._file.write(chunk)
-            except OSError as error:
-                raise InfrastructureError(f"the cache cannot be written: {error.strerror}") from None
-            self.taken += len(chunk)
-            self._work.check_size(self.taken)
-            self._work.tick("download", self.taken, self.total)
-        return chunk
-
-    def drain(self) -> None:
-        """Read what nobody wanted, up to the end."""
-        while self.read(1 << 18):
-            pass
-        try:
-            self._file.flush()
-        except OSError as error:
-            raise InfrastructureError(f"the cache cannot be written: {error.strerror}") from None
-
-    def sums(self) -> dict[str, str]:
-        return {name: value.hexdigest() for name, value in self._hashes.items()}
-
-
-class _Reporter:
-    """Tells now and then, and always the end of a stage."""
-
-    def __init__(self, report: Report) -> None:
-        self._report = report
-        self._last = 0.0
-
-    def __call__(self, stage: str, done: int, total: int) -> None:
-        now = time.monotonic()
-        if now - self._last >= _REPORT_EVERY or (total and done >= total):
-            self._last = now
-            self._report(stage, done, total)

@@ -24,7 +24,8 @@ from typing import Self
 from urllib.parse import unquote, urlsplit
 
 from executor.container.cancel import Cancellation
-from executor.container.web import Validators, display
+from executor.container.client import display
+from executor.container.web import Validators
 from executor.errors import InfrastructureError, InfrastructureTimeout, JobError
 from executor.model.deadline import Deadline
 

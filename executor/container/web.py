@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One file over http or https, as a stream that goes on by itself after the connection was cut.
-
-Bytes are those that the server sent (nothing is decoded on the way), redirects are checked again, and no
-credentials but the job's own headers travel: never ~/.netrc, never on to another server.
+"""One file over http or https, as a stream that goes on by itself after the connection was cut. Bytes are
+those that the server sent: nothing is decoded on the way.
 """
 
 from __future__ import annotations
@@ -10,21 +8,17 @@ from __future__ import annotations
 import re
 from types import TracebackType
 from typing import TYPE_CHECKING
-from urllib.parse import urljoin, urlsplit, urlunsplit
 
 import msgspec
 
 from executor.container.cancel import Cancellation
-from executor.errors import InfrastructureError, InfrastructureTimeout, JobError, LavaExecError
+from executor.container.client import Client, display
+from executor.errors import InfrastructureError, InfrastructureTimeout, LavaExecError
 from executor.model.deadline import Deadline
 
 if TYPE_CHECKING:
     import requests
 
-SCHEMES = ("http", "https")
-MAX_REDIRECTS = 10
-CONNECT_SECONDS = 15.0
-SILENCE_SECONDS = 60.0  # a server that sends nothing for so long is given up
 RESUMES = 5  # cuts in a row without a byte between them
 _RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)\Z")
 
@@ -60,18 +54,13 @@ class Download:
         cancellation: Cancellation,
         verify: str | bool = True,
     ) -> None:
-        import requests
-
         self.url = url
         self.received = 0  # body bytes that travelled, those of broken connections included
-        self._headers = headers
         self._deadline = deadline
         self._cancellation = cancellation
-        self._session = requests.Session()
-        self._session.trust_env = False
-        # Redirects are ours: requests would read the whole body of one before it says so.
-        self._session.get_redirect_target = lambda response: None  # type: ignore[method-assign,assignment]
-        self._session.verify = verify
+        self._client = Client(
+            url, headers=headers, deadline=deadline, cancellation=cancellation, verify=verify
+        )
         self._offset = 0
         self._skip = 0
         self._attempts = 0
@@ -81,14 +70,14 @@ class Download:
         elif known is not None and known.modified:
             ask["If-Modified-Since"] = known.modified
         try:
-            self._response = self._get(ask)
+            self._response = self._client.ask(ask)
             self.unchanged = bool(ask) and self._response.status_code == 304
             if not self.unchanged:
                 self._check_status()
             self.validators = _validators(self._response)
             self.total = _length(self._response)  # bytes of the whole file, 0 = unknown
         except BaseException:
-            self._session.close()
+            self._client.close()
             raise
 
     def read(self, size: int = 1 << 18, /) -> bytes:
@@ -113,7 +102,7 @@ class Download:
     def close(self) -> None:
         """Let go of the connection; harmless when repeated."""
         self._response.close()
-        self._session.close()
+        self._client.close()
 
     def __enter__(self) -> Download:
         return self
@@ -124,7 +113,7 @@ class Download:
         self.close()
 
     def _read(self, size: int) -> bytes:
-        self._check_time()
+        self._client.check_time()
         raw = self._response.raw
         with self._cancellation.hook(raw.shutdown):
             while True:
@@ -148,12 +137,12 @@ class Download:
         )
         while self._attempts < RESUMES:
             self._attempts += 1
-            self._check_time()
+            self._client.check_time()
             self._cancellation.wait(min(0.1 * 2**self._attempts, self._deadline.remaining))
             condition = self.validators.strong
             ask = {"Range": f"bytes={self._offset}-"} | ({"If-Range": condition} if condition else {})
             try:
-                self._response = self._get(ask if self._offset else {})
+                self._response = self._client.ask(ask if self._offset else {})
             except InfrastructureTimeout:
                 raise
             except InfrastructureError:
@@ -177,38 +166,6 @@ class Download:
             return same and _length(response) == self.total
         return False
 
-    def _get(self, extra: dict[str, str]) -> requests.Response:
-        from requests.exceptions import RequestException
-        from requests.utils import get_environ_proxies
-
-        url, headers = self.url, self._headers
-        _check_url(url)
-        for _ in range(MAX_REDIRECTS):
-            self._check_time()
-            left = max(0.1, self._deadline.remaining)
-            try:
-                response = self._session.get(
-                    url,
-                    headers={"Accept-Encoding": "identity", "User-Agent": "lava-exec"} | headers | extra,
-                    stream=True,
-                    allow_redirects=False,
-                    timeout=(min(CONNECT_SECONDS, left), min(SILENCE_SECONDS, left)),
-                    proxies=get_environ_proxies(url),
-                )
-            except (RequestException, ValueError) as error:
-                self._check_time()
-                raise InfrastructureError(f"{display(url)} cannot be reached: {_reason(error)}") from None
-            target = response.headers.get("Location", "")
-            if response.status_code not in (301, 302, 303, 307, 308) or not target:
-                return response
-            response.close()
-            self._session.cookies.clear()
-            before, url = url, _joined(url, target)
-            _check_url(url)
-            if _origin(before) != _origin(url):
-                headers = {}
-        raise InfrastructureError(f"{display(self.url)} redirects more than {MAX_REDIRECTS} times")
-
     def _check_status(self) -> None:
         response = self._response
         if response.status_code == 200:
@@ -221,46 +178,6 @@ class Download:
         }.get(response.status_code, "")
         raise InfrastructureError(f"{display(self.url)}: the server answered {reason}", hint)
 
-    def _check_time(self) -> None:
-        self._cancellation.check()
-        if self._deadline.expired:
-            raise InfrastructureTimeout(
-                f"the download of {display(self.url)} did not end within {self._deadline.limit:.0f} s"
-            )
-
-
-def display(url: str) -> str:
-    """A URL for people: without user name, password and query, which may be secrets."""
-    try:
-        parts = urlsplit(url)
-        host = parts.netloc.rpartition("@")[2]
-    except ValueError:
-        return "the URL"
-    return urlunsplit((parts.scheme, host, parts.path, "…" if parts.query else "", ""))
-
-
-def _check_url(url: str) -> None:
-    try:
-        parts = urlsplit(url)
-        usable = parts.scheme in SCHEMES and bool(parts.hostname)
-        _ = parts.port
-    except ValueError:
-        usable = False
-    if not usable:
-        raise JobError(f"{display(url)} is not an http or https URL", "Redirects must lead to one as well.")
-
-
-def _joined(url: str, target: str) -> str:
-    try:
-        return urljoin(url, target)
-    except ValueError:
-        return target  # no URL, which is found out next
-
-
-def _origin(url: str) -> tuple[str, str]:
-    parts = urlsplit(url)
-    return parts.scheme, parts.netloc.rpartition("@")[2]
-
 
 def _validators(response: requests.Response) -> Validators:
     return Validators(response.headers.get("ETag", "")[:512], response.headers.get("Last-Modified", "")[:64])
@@ -269,15 +186,3 @@ def _validators(response: requests.Response) -> Validators:
 def _length(response: requests.Response) -> int:
     text = response.headers.get("Content-Length", "")
     return int(text) if text.isascii() and text.isdigit() else 0
-
-
-def _reason(error: Exception) -> str:
-    """The innermost cause, which is what a person can act on."""
-    cause: BaseException = error
-    seen = 0
-    while seen < 8:
-        inner = getattr(cause, "reason", None) or cause.__cause__ or cause.__context__
-        if not isinstance(inner, BaseException):
-            break
-        cause, seen = inner, seen + 1
-    return re.sub(r"\(Caused by .*", "", str(cause))[:300] or type(error).__name__

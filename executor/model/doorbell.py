@@ -45,11 +45,17 @@ class Fetched(msgspec.Struct, frozen=True, omit_defaults=True):
     seconds: float = 0.0
 
 
+class Probed(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The answer to `probe`, which has the arguments of `fetch`: why the artefact certainly cannot be had."""
+
+    reason: str = ""  # "": nothing speaks against it
+
+
 class Ask(msgspec.Struct, tag="ask", frozen=True, omit_defaults=True):
     """A question. `what` names it, `args` is its struct as builtins; `seconds` is the runner's deadline."""
 
     id: str
-    what: str  # fetch
+    what: str  # fetch or probe
     args: dict[str, object]
     seconds: float = 300.0
 

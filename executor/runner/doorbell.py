@@ -21,7 +21,7 @@ from executor import errors
 from executor.errors import InfrastructureError, LavaExecError
 from executor.model import doorbell
 from executor.model.deadline import Deadline
-from executor.model.doorbell import Answer, Ask, Bell, Fetch, Fetched, Progress
+from executor.model.doorbell import Answer, Ask, Bell, Fetch, Fetched, Probed, Progress
 
 _RING_INTERVAL = 0.02  # seconds between two bells at most
 _LEAST = 0.05  # seconds of patience with the socket, even at the deadline
@@ -34,6 +34,9 @@ class Doorbell:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._ids = count(1)
+        self.fetched = 0  # artefacts, and bytes of them that did not lie in the cache
+        self.downloaded = 0
+        self.decompressed = 0
         self._size = 0
         self._wake = threading.Event()
         self._closed = False
@@ -57,7 +60,24 @@ class Doorbell:
     def fetch(self, what: Fetch, deadline: Deadline, progress: Callable[[str, int, int], None]) -> Fetched:
         """Ask for an artefact. Raises the error that the agent names, or TimeoutError."""
         answer = self._ask("fetch", msgspec.to_builtins(what), deadline, progress)
-        return msgspec.convert(answer, Fetched)
+        fetched = msgspec.convert(answer, Fetched)
+        self.fetched += 1
+        self.downloaded += fetched.downloaded
+        self.decompressed += fetched.decompressed
+        return fetched
+
+    def probe(self, what: Fetch, deadline: Deadline) -> str:
+        """Why an artefact certainly cannot be had, "" otherwise, also when nobody answers in time."""
+        ask = Ask(f"{next(self._ids)}", "probe", msgspec.to_builtins(what), seconds=deadline.remaining)
+        try:
+            answer = self._converse(ask, deadline, lambda stage, done, total: None)
+        except (OSError, LavaExecError):
+            self._disconnect()
+            return ""
+        except BaseException:  # whatever breaks in leaves half an answer on the line
+            self._disconnect()
+            raise
+        return msgspec.convert(answer.ok or {}, Probed).reason
 
     def _ask(
         self,

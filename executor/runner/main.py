@@ -30,11 +30,12 @@ from executor.pipeline.engine import Engine, Outcome
 from executor.pipeline.interrupt import Interrupts
 from executor.pipeline.log import clock
 from executor.pipeline.planner import Plan
-from executor.pipeline.world import LocalWorld
+from executor.pipeline.world import LocalWorld, World
 from executor.runner.doorbell import Doorbell
 from executor.runner.journal import JournalBroken, JournalFull, JournalWriter
 from executor.runner.masking import Masker
 from executor.runner.words import end_of, header, last_word, shown
+from executor.runner.world import AgentWorld
 
 NO_LIMIT = 24 * 3600  # seconds for a job that sets none itself
 
@@ -100,7 +101,7 @@ class _Run:
         self.writer.current = ("validate", "0")
         text = (self.args.job / "job.yaml").read_text(encoding="utf-8")
         device = (self.args.job / "device.yaml").read_text(encoding="utf-8")
-        checked = check_job(text, device, strict=self.worker.strict, world=LocalWorld())
+        checked = check_job(text, device, strict=self.worker.strict, world=self._world())
         if checked.job is not None:  # without an agent they stand in the job itself
             self.secrets = {**checked.job.secrets, **self.secrets}
             self.writer.hide(self.secrets.values())
@@ -116,6 +117,11 @@ class _Run:
         if checked.planned is None:
             raise Bug("a job without errors has no plan")
         return self._pipeline(checked.planned)
+
+    def _world(self) -> World:
+        """A job that is run again has what it needs; its URLs may be gone."""
+        again = self.worker.replace or self.worker.pinned or self.worker.attempt_of
+        return LocalWorld() if again else AgentWorld(self.bell)
 
     def _report(self, checked: Checked) -> None:
         if checked.planned is not None:
@@ -149,7 +155,16 @@ class _Run:
             work=self.args.work,
             secrets=self.secrets,
         )
-        return Engine(planned, self.context).run()
+        outcome = Engine(planned, self.context).run()
+        self._tell_artefacts()
+        return outcome
+
+    def _tell_artefacts(self) -> None:
+        """What the cache had to get, over the whole job."""
+        bell = self.bell
+        if bell.fetched:
+            done = f"{bell.downloaded} bytes downloaded, {bell.decompressed} decompressed"
+            self.writer.record(journal.INFO, f"artefacts: {bell.fetched} used, {done}")
 
 
 def _lava(case: str, passed: bool) -> dict[str, object]:

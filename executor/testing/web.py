@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any
@@ -30,6 +30,7 @@ class Page:
     ranges: bool = True
     length: int | None = None  # a wrong Content-Length; -1: none at all
     hold: threading.Event | None = None  # the last byte of the body waits for it
+    head: int = 0  # status that HEAD gets; 0: the same as GET
 
 
 class _Server(ThreadingHTTPServer):
@@ -43,6 +44,7 @@ class WebServer:
     def __init__(self) -> None:
         self.pages: dict[str, Page] = {}
         self.requests: list[tuple[str, dict[str, str]]] = []
+        self.methods: list[str] = []  # of the same requests
         web = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -53,6 +55,8 @@ class WebServer:
 
             def do_GET(self) -> None:
                 web._answer(self)
+
+            do_HEAD = do_GET
 
         self._server = _Server(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
@@ -81,7 +85,12 @@ class WebServer:
     def _answer(self, request: BaseHTTPRequestHandler) -> None:
         headers = {name.lower(): value for name, value in request.headers.items()}
         self.requests.append((request.path, headers))
+        self.methods.append(request.command)
         page = self.pages.get(request.path, Page(b"no such page", status=404))
+        if request.command == "HEAD":
+            request.send_response(page.head or page.status)
+            _body(request, replace(page, cut_after=[], hold=None, length=0), b"")
+            return
         unchanged = page.etag and headers.get("if-none-match") == page.etag
         if unchanged or (page.modified and headers.get("if-modified-since") == page.modified):
             request.send_response(304)

@@ -20,7 +20,7 @@ from executor.container.jobdir import Artefact, JobDirectory
 from executor.container.store import Store
 from executor.errors import Bug, InfrastructureError, JobError
 from executor.model.deadline import Deadline
-from executor.model.doorbell import Fetch, Fetched
+from executor.model.doorbell import Fetch, Fetched, Probed
 
 OLD, NEW = b"old kernel", b"new kernel!"
 
@@ -42,7 +42,7 @@ class Bench:
         directory.create(os.geteuid(), os.getegid())
         return Artefacts(self.cache, directory, name, Access((self.root,)), **options)
 
-    def ask(self, job: Artefacts, what: str = "fetch", **args: Any) -> Fetched:
+    def ask(self, job: Artefacts, what: str = "fetch", **args: Any) -> Any:
         fetch = msgspec.to_builtins(Fetch(self.url, label="kernel", **args))
         question = Question(what, fetch, Deadline.after(10), lambda *told: None, Cancellation())
         return job.answer(question)
@@ -54,6 +54,15 @@ class Bench:
 @pytest.fixture
 def bench(tmp_path: Path) -> Bench:
     return Bench(tmp_path)
+
+
+def test_a_probe_tells_what_certainly_fails(bench: Bench) -> None:
+    job = bench.job("1")
+    assert bench.ask(job, "probe") == Probed()
+    bench.image.unlink()
+    assert bench.ask(job, "probe") == Probed(f"there is no file {bench.image}")
+    again = bench.job("2", fixed=[Artefact(bench.url, "0" * 64, "kernel")])
+    assert bench.ask(again, "probe") == Probed(), "the first run's bytes may still be in the cache"
 
 
 def test_job_sees_only_what_it_asked_for(bench: Bench) -> None:

@@ -16,7 +16,7 @@ from executor import errors
 from executor.errors import InfrastructureError, JobCanceled, JobError
 from executor.model import doorbell
 from executor.model.deadline import Deadline
-from executor.model.doorbell import Answer, Ask, Bell, Fetch, Fetched, Progress
+from executor.model.doorbell import Answer, Ask, Bell, Fetch, Fetched, Probed, Progress
 from executor.runner.doorbell import Doorbell
 
 WHAT = Fetch(url="http://h/Image", label="kernel")
@@ -302,3 +302,31 @@ def test_an_agent_that_comes_back_hears_the_next_ring(agent: Start, path: Path) 
         bell.ring(3)
     bell.close()
     assert heard.is_set()
+
+
+def test_a_probe_is_asked_once_and_nobody_is_waited_for(bell: Doorbell, agent: Start) -> None:
+    assert bell.probe(WHAT, Deadline.after(5)) == "", "no agent there"
+
+    def script(channel: socket.socket, lines: Iterator[object]) -> None:
+        for question in asks(lines):
+            if question.what == "probe" and question.args == msgspec.to_builtins(WHAT):
+                send(channel, Answer(question.id, msgspec.to_builtins(Probed("404 Not Found"))))
+            else:
+                send(channel, answer(question, error_type="Bug", message="what is that?"))
+
+    agent(script)
+    assert bell.probe(WHAT, Deadline.after(5)) == "404 Not Found"
+    assert bell.probe(Fetch("http://h/other"), Deadline.after(5)) == "", "an error is no reason"
+
+
+def test_what_came_is_counted(bell: Doorbell, agent: Start) -> None:
+    got = Fetched(path="/cache/x", size=3, sha256="0" * 64, downloaded=5, decompressed=7)
+
+    def script(channel: socket.socket, lines: Iterator[object]) -> None:
+        for question in asks(lines):
+            send(channel, Answer(question.id, msgspec.to_builtins(got)))
+
+    agent(script)
+    for _ in range(2):
+        bell.fetch(WHAT, Deadline.after(5), ignore)
+    assert (bell.fetched, bell.downloaded, bell.decompressed) == (2, 10, 14)
