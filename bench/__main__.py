@@ -23,6 +23,7 @@ TOPICS = {
     "job": "a busybox job: to its first action, after its last signal, as a whole",
     "validate": "lava-exec validate",
     "overlay": "the overlay into images and ramdisks",
+    "decompress": "an image of 1 GiB decompressed, and the overlay into it",
     "flood": "console lines from a device to a following client",
     "idle": "memory of a master and an agent that have nothing to do",
 }

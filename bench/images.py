@@ -174,6 +174,13 @@ def ramdisks(scene: Scene) -> Iterator[Row]:
 
 
 def decompressions(scene: Scene, image: Path) -> Iterator[Row]:
+    """Each alone, and as a job has it: decompressed, then the overlay in it."""
+
+    def deployed(packed: Path, how: str) -> None:
+        out = scene.work / "out"
+        decompress(packed, out, how, deadline=soon())
+        inject(out, scene.tar, workdir=scene.work / "job", deadline=soon(), as_overlay=True)
+
     for how, pack, argv in (
         ("gz", ["pigz", "-c"], ["pigz", "-dc"]),
         ("xz", ["xz", "-1", "-T2", "-c"], ["xz", "-dc", "-T2"]),
@@ -183,6 +190,8 @@ def decompressions(scene: Scene, image: Path) -> Iterator[Row]:
         ours = partial(decompress, packed, scene.work / "out", how, deadline=soon())
         theirs = partial(to_file, scene.work / "out", *argv, packed)
         yield scene.row(f"decompress 1 GiB, {how}", ours, " ".join(argv), theirs, aim=-1.2)
+        act = partial(deployed, packed, how)
+        yield scene.row(f"decompress 1 GiB, {how}, overlay in it", act, " ".join(argv), theirs, aim=-1.2)
         packed.unlink()
 
 

@@ -26,8 +26,12 @@ ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = Path(sys.executable).with_name("lava-exec")
 ASSETS = ROOT / ".lava-exec" / "assets"
 EXAMPLES = ROOT / "examples"
+DEFINITIONS = EXAMPLES / "definitions"
 START_SECONDS = 60.0
-_PASSED_ON = ("PATH", "LANG", "TERM", "DOCKER_HOST", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "PIP_CERT")
+_PASSED_ON = (
+    *("PATH", "LANG", "TERM", "DOCKER_HOST", "LAVA_EXEC_VERSION"),
+    *("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "PIP_CERT"),
+)
 
 
 def until(condition: Callable[[], Any], seconds: float, what: str) -> Any:
@@ -254,7 +258,9 @@ class Farm:
             (self.configs / "devices").mkdir()
             for name, text in devices.items():
                 (self.configs / "devices" / f"{name}.yaml").write_text(text, encoding="utf-8")
-        text = json.dumps({"listen": self.address, "file_urls": [str(files)]})  # JSON is YAML
+        text = json.dumps(
+            {"listen": self.address, "file_urls": [str(files), str(DEFINITIONS)]}
+        )  # JSON is YAML
         (self.configs / "master.yaml").write_text(text, encoding="utf-8")
 
     def start(self) -> None:

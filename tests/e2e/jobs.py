@@ -24,6 +24,11 @@ def load(name: str) -> dict[str, Any]:
     return data
 
 
+def absolute(text: str) -> str:
+    """The text of an example for another place than theirs."""
+    return absolute_urls(text, EXAMPLES)
+
+
 def text(data: dict[str, Any]) -> str:
     return str(yaml.safe_dump(data, sort_keys=False))
 

@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import sys
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -17,8 +20,6 @@ from executor.model.launch import Needs
 from executor.model.problem import Problem
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from executor.pipeline.run import Run
     from executor.pipeline.world import World
 
@@ -106,9 +107,16 @@ def branch(url: str, target: Path, run: Run, *, revision: str = "") -> str:
 
 
 def _bzr(tool: str, words: list[str], run: Run, error: type[LavaExecError] = InfrastructureError) -> str:
-    """Run it with a home of its own: no prompts, no configuration or plugins of anybody."""
+    """Run it with a home of its own: no prompts, no configuration or plugins of anybody.
+
+    It is a program with a Python inside, which it looks for along PATH: ours has not its modules.
+    """
+    own = Path(sys.executable).parent
+    path = os.pathsep.join(p for p in os.environ["PATH"].split(os.pathsep) if Path(p) != own)
     home = str(run.context.work / "bzr-home")
     environment = {
+        "PATH": path,
+        "PYTHONPATH": "",
         "BRZ_HOME": home,
         "BZR_HOME": home,
         "BRZ_PLUGIN_PATH": "-user",
