@@ -40,7 +40,7 @@ def ramdisk() -> bytes:
     """A cpio archive with an `init`, packed."""
     out = io.BytesIO()
     write_archive([Member(("bin",), Form.DIRECTORY, 0o755, 0)], out.write)
-    return gzip.compress(out.getvalue())
+    return gzip.compress(out.getvalue(), mtime=0)
 
 
 def names(path: Path, start: int = 0) -> list[str]:
