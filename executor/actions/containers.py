@@ -37,9 +37,9 @@ ImageName = Annotated[
 class Login(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """How to log in to a registry (spec: job-format §5)."""
 
-    registry: Text
-    user: Text
-    password: Text
+    registry: Annotated[Text, Meta(description="its address")]
+    user: Annotated[Text, Meta(description="name of the account")]
+    password: Annotated[Text, Meta(description="password or token of the account")]
 
 
 class _Container(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):

@@ -85,14 +85,16 @@ class BlockParameters(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, 
 class OverlaySource(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """A file or tarball that goes into an artefact besides the LAVA overlay (spec: job-format §4)."""
 
-    url: Text
-    format: Literal["file", "tar"]
+    url: Annotated[Text, Meta(description="where it is")]
+    format: Annotated[
+        Literal["file", "tar"], Meta(description="a single file, or an archive that is unpacked")
+    ]
     path: Annotated[str, Meta(description="absolute, without ..")]
-    compression: Compression | None = None
-    md5sum: str | None = None
-    sha256sum: str | None = None
-    sha512sum: str | None = None
-    headers: dict[str, str] = {}
+    compression: Annotated[Compression | None, Meta(description="never guessed from the name")] = None
+    md5sum: Annotated[str | None, Meta(description="of the bytes as downloaded")] = None
+    sha256sum: Annotated[str | None, Meta(description="of the bytes as downloaded")] = None
+    sha512sum: Annotated[str | None, Meta(description="of the bytes as downloaded")] = None
+    headers: Annotated[dict[str, str], Meta(description="HTTP headers")] = {}
 
     @staticmethod
     def rules(data: dict[str, Any], path: Path) -> Iterator[Problem]:
@@ -121,7 +123,10 @@ class Resource(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_de
     overlays: Annotated[
         dict[str, bool | OverlaySource], Meta(description="lava: true for the LAVA overlay, others by URL")
     ] = {}
-    overlay_backend: Literal["auto", "e2fsprogs", "guestfs"] | None = None
+    overlay_backend: Annotated[
+        Literal["auto", "e2fsprogs", "guestfs"] | None,
+        Meta(description="program that writes into the image; auto takes the one that fits"),
+    ] = None
     format: Annotated[
         Literal["cpio.newc", "ext4", "tar", "qcow2"] | None,
         Meta(description="what the file is; needed where `overlays` go into it"),
@@ -196,7 +201,10 @@ class DeployParameters(BlockParameters):
         str | None, Meta(description="operating system of what is deployed; chooses shell and directories")
     ] = None
     authorize: Annotated[Literal["ssh"] | None, Meta(description="let the worker's key in")] = None
-    overlay_backend: Literal["auto", "e2fsprogs", "guestfs"] | None = None
+    overlay_backend: Annotated[
+        Literal["auto", "e2fsprogs", "guestfs"] | None,
+        Meta(description="program that writes into images; auto takes the one that fits"),
+    ] = None
     connection: Annotated[str | None, Meta(description="old, ignored")] = None
 
     @staticmethod
@@ -213,9 +221,9 @@ class AutoLogin(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_d
     """How to log in (spec: job-format §6)."""
 
     login_prompt: Annotated[Text, Meta(description="regular expression")]
-    username: Text
+    username: Annotated[Text, Meta(description="sent at the login prompt")]
     password_prompt: Annotated[Text | None, Meta(description="regular expression; needs password")] = None
-    password: str | None = None
+    password: Annotated[str | None, Meta(description="sent at the password prompt")] = None
     login_commands: Annotated[
         Annotated[list[Text], Meta(min_length=1)] | None,
         Meta(description="sent after login, a prompt is awaited after each"),
@@ -233,7 +241,9 @@ class TransferOverlay(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, 
 
     unpack_command: Annotated[Text, Meta(description="such as tar -C / -xzf")]
     download_command: Annotated[Text | None, Meta(description="such as wget; not for zmodem")] = None
-    transfer_method: Literal["http", "nfs", "zmodem"] = "http"
+    transfer_method: Annotated[Literal["http", "nfs", "zmodem"], Meta(description="how it is fetched")] = (
+        "http"
+    )
 
     @staticmethod
     def rules(data: dict[str, Any], path: Path) -> Iterator[Problem]:
@@ -250,8 +260,8 @@ class BootParameters(BlockParameters):
     prompts: Annotated[
         list[Text], Meta(description="regular expressions, any of which is the shell's prompt")
     ] = []
-    auto_login: AutoLogin | None = None
-    transfer_overlay: TransferOverlay | None = None
+    auto_login: Annotated[AutoLogin | None, Meta(description="log in before the prompts are expected")] = None
+    transfer_overlay: Annotated[TransferOverlay | None, Meta(description="fetch the tests after boot")] = None
     parameters: Annotated[
         dict[str, Scalar | list[Any] | dict[str, Any]],
         Meta(description="shutdown-, kernel-start- and bootloader-final-message in place of the device's"),

@@ -58,32 +58,41 @@ def _fixups(data: dict[str, Any], path: Path) -> Iterator[Problem]:
 class Metadata(_Open):
     """`metadata` of a test definition."""
 
-    format: str
-    name: Text
-    description: str | None = None
+    format: Annotated[str, Meta(description="Lava-Test Test Definition 1.0")]
+    name: Annotated[Text, Meta(description="name of the definition")]
+    description: Annotated[str | None, Meta(description="for people")] = None
 
 
 class Steps(_Open):
     """`run` of a test definition."""
 
-    steps: list[Step]
+    steps: Annotated[
+        list[Step],
+        Meta(description="shell commands, run one after the other; a failing one ends the definition"),
+    ]
 
 
 class Install(_Open):
     """`install` of a test definition."""
 
-    keys: list[Text] = []
-    sources: list[Text] = []
-    deps: list[Text] = []
-    git_repos: list[str | dict[str, Any]] = msgspec.field(default_factory=list, name="git-repos")
-    bzr_repos: list[str | dict[str, Any]] = msgspec.field(default_factory=list, name="bzr-repos")
-    steps: list[Step] = []
+    keys: Annotated[list[Text], Meta(description="keys of package archives")] = []
+    sources: Annotated[list[Text], Meta(description="package archives to add")] = []
+    deps: Annotated[list[Text], Meta(description="packages; deps-DISTRIBUTION for one distribution")] = []
+    git_repos: Annotated[list[str | dict[str, Any]], Meta(description="repositories to bring along")] = (
+        msgspec.field(default_factory=list, name="git-repos")
+    )
+    bzr_repos: Annotated[list[str | dict[str, Any]], Meta(description="repositories to bring along")] = (
+        msgspec.field(default_factory=list, name="bzr-repos")
+    )
+    steps: Annotated[list[Step], Meta(description="shell commands that prepare the device")] = []
 
 
 class Parse(_Open):
     """`parse` of a test definition: results from plain output."""
 
-    pattern: Expression | None = None
+    pattern: Annotated[
+        Expression | None, Meta(description="groups test_case_id, result, measurement, units")
+    ] = None
     fixupdict: Fixups = {}
 
     @staticmethod
@@ -96,13 +105,15 @@ class Parse(_Open):
 class InlineDefinition(_Open):
     """A test definition that stands in the job (spec: test-shell §1)."""
 
-    metadata: Metadata
-    run: Steps
-    install: Install | None = None
-    parse: Parse | None = None
-    params: dict[str, Any] | None = None
-    parameters: dict[str, Any] | None = None
-    expected: list[Text] = []
+    metadata: Annotated[Metadata, Meta(description="what it is")]
+    run: Annotated[Steps, Meta(description="what it does")]
+    install: Annotated[Install | None, Meta(description="what it needs on the device")] = None
+    parse: Annotated[Parse | None, Meta(description="results from plain output")] = None
+    params: Annotated[
+        dict[str, Any] | None, Meta(description="defaults of shell variables; win over parameters")
+    ] = None
+    parameters: Annotated[dict[str, Any] | None, Meta(description="defaults of shell variables")] = None
+    expected: Annotated[list[Text], Meta(description="test cases that must occur, and no others")] = []
 
     @staticmethod
     def rules(data: dict[str, Any], path: Path) -> Iterator[Problem]:
@@ -135,9 +146,11 @@ class Definition(_Closed):
         list[Literal["keys", "sources", "deps", "steps", "git-repos", "all"]],
         Meta(description="parts to leave out"),
     ] = []
-    lava_signal: Literal["stdout", "kmsg"] = msgspec.field(default="stdout", name="lava-signal")
+    lava_signal: Annotated[
+        Literal["stdout", "kmsg"], Meta(description="where the device writes its signals")
+    ] = msgspec.field(default="stdout", name="lava-signal")
     expected: Annotated[list[Text], Meta(description="test cases that must occur, and no others")] = []
-    branch: Text | None = None
+    branch: Annotated[Text | None, Meta(description="of the repository")] = None
     revision: Annotated[Text | int | None, Meta(description="commit to check out")] = None
     shallow: Annotated[bool | None, Meta(description="only the last commit; true unless revision is set")] = (
         None
@@ -145,11 +158,14 @@ class Definition(_Closed):
     depth: Annotated[int | None, Meta(description="number of commits to get")] = None
     history: Annotated[bool, Meta(description="false removes .git")] = True
     recursive: Annotated[bool, Meta(description="with submodules")] = False
-    compression: Literal["gz", "bz2", "xz", "zstd"] | None = None
+    compression: Annotated[
+        Literal["gz", "bz2", "xz", "zstd"] | None,
+        Meta(description="of a tar archive; never guessed from the name"),
+    ] = None
     strip_components: Annotated[
         int | None, Meta(description="directories to cut off names in the archive")
     ] = msgspec.field(default=None, name="strip-components")
-    headers: dict[str, str] = {}
+    headers: Annotated[dict[str, str], Meta(description="HTTP headers")] = {}
 
     @staticmethod
     def rules(data: dict[str, Any], path: Path) -> Iterator[Problem]:
@@ -170,14 +186,19 @@ class Monitor(_Closed):
     """One entry of `monitors`: results from what the device prints by itself."""
 
     name: Annotated[
-        str,
-        Meta(pattern=r"^[-_a-zA-Z0-9. ]+$", extra={"expected": "letters, digits, '-', '_', '.' and blanks"}),
+        Annotated[
+            str,
+            Meta(
+                pattern=r"^[-_a-zA-Z0-9. ]+$", extra={"expected": "letters, digits, '-', '_', '.' and blanks"}
+            ),
+        ],
+        Meta(description="the suite"),
     ]
-    start: Expression
-    end: Expression
+    start: Annotated[Expression, Meta(description="begins it")]
+    end: Annotated[Expression, Meta(description="ends it")]
     pattern: Annotated[Expression, Meta(description="groups test_case_id, result, measurement, units")]
     fixupdict: Fixups = {}
-    expected: list[Text] = []
+    expected: Annotated[list[Text], Meta(description="test cases that must occur, and no others")] = []
 
     @staticmethod
     def rules(data: dict[str, Any], path: Path) -> Iterator[Problem]:
@@ -190,15 +211,18 @@ class Monitor(_Closed):
 class Success(_Closed):
     """Text that makes a command pass."""
 
-    message: Expression
+    message: Annotated[Expression, Meta(description="looked for in the output, beside the prompts")]
 
 
 class Failure(_Closed):
     """Text that makes a command fail, and the job too when it names an exception."""
 
-    message: Expression
-    exception: Literal["InfrastructureError", "JobError", "TestError"] | None = None
-    error: str | None = None
+    message: Annotated[Expression, Meta(description="looked for in the output, beside the prompts")]
+    exception: Annotated[
+        Literal["InfrastructureError", "JobError", "TestError"] | None,
+        Meta(description="ends the job with this error"),
+    ] = None
+    error: Annotated[str | None, Meta(description="message of that error")] = None
 
 
 class ScriptItem(_Closed):
@@ -206,14 +230,22 @@ class ScriptItem(_Closed):
 
     command: Annotated[str | None, Meta(description="null sends nothing, '' a newline")] = ""
     name: Annotated[Text | None, Meta(description="makes it a test case")] = None
-    successes: list[Success] = []
-    failures: list[Failure] = []
-    wait_for_prompt: bool = True
+    successes: Annotated[list[Success], Meta(description="texts that make it pass")] = []
+    failures: Annotated[list[Failure], Meta(description="texts that make it fail")] = []
+    wait_for_prompt: Annotated[bool, Meta(description="false goes on at once")] = True
     delay: Annotated[int | float | None, Meta(description="seconds to wait")] = None
-    send: str | None = msgspec.field(default=None, name="lava-send")
-    wait: str | None = msgspec.field(default=None, name="lava-wait")
-    wait_all: str | None = msgspec.field(default=None, name="lava-wait-all")
-    sync: str | None = msgspec.field(default=None, name="lava-sync")
+    send: Annotated[str | None, Meta(description="message id, then KEY=VALUE words: tell the group")] = (
+        msgspec.field(default=None, name="lava-send")
+    )
+    wait: Annotated[str | None, Meta(description="message id: wait until one member sent it")] = (
+        msgspec.field(default=None, name="lava-wait")
+    )
+    wait_all: Annotated[str | None, Meta(description="message id, maybe a role: wait until all sent it")] = (
+        msgspec.field(default=None, name="lava-wait-all")
+    )
+    sync: Annotated[str | None, Meta(description="message id: wait until all are here")] = msgspec.field(
+        default=None, name="lava-sync"
+    )
 
     @property
     def api(self) -> str:
@@ -251,11 +283,14 @@ class ScriptItem(_Closed):
 class Script(_Closed):
     """One entry of `interactive`: a dialogue with the console."""
 
-    name: SuiteName
-    prompts: Annotated[list[Expression], Meta(min_length=1)]
-    script: Annotated[list[ScriptItem], Meta(min_length=1)]
+    name: Annotated[SuiteName, Meta(description="the suite")]
+    prompts: Annotated[
+        list[Expression],
+        Meta(min_length=1, description="what the console shows when it takes a command"),
+    ]
+    script: Annotated[list[ScriptItem], Meta(min_length=1, description="what is done, in order")]
     echo: Annotated[Literal["discard"] | None, Meta(description="the console repeats what is typed")] = None
-    expected: list[Text] = []
+    expected: Annotated[list[Text], Meta(description="test cases that must occur, and no others")] = []
 
     @staticmethod
     def rules(data: dict[str, Any], path: Path) -> Iterator[Problem]:
@@ -267,16 +302,22 @@ class Script(_Closed):
 class Service(_Closed):
     """One entry of `services`: compose files that the worker starts beside the job."""
 
-    name: Text
-    from_: Literal["git", "url"] = msgspec.field(name="from")
-    repository: Text
-    path: Text
-    service: Text | None = None
-    branch: Text | None = None
-    revision: Text | int | None = None
-    compression: Literal["gz", "bz2", "xz", "zstd"] | None = None
-    strip_components: int | None = msgspec.field(default=None, name="strip-components")
-    headers: dict[str, str] = {}
+    name: Annotated[Text, Meta(description="for the log")]
+    from_: Annotated[Literal["git", "url"], Meta(description="where the compose file comes from")] = (
+        msgspec.field(name="from")
+    )
+    repository: Annotated[Text, Meta(description="URL")]
+    path: Annotated[Text, Meta(description="compose file inside it")]
+    service: Annotated[Text | None, Meta(description="only this one of the file")] = None
+    branch: Annotated[Text | None, Meta(description="of the repository")] = None
+    revision: Annotated[Text | int | None, Meta(description="commit to check out")] = None
+    compression: Annotated[Literal["gz", "bz2", "xz", "zstd"] | None, Meta(description="of an archive")] = (
+        None
+    )
+    strip_components: Annotated[
+        int | None, Meta(description="directories to cut off names in the archive")
+    ] = msgspec.field(default=None, name="strip-components")
+    headers: Annotated[dict[str, str], Meta(description="HTTP headers")] = {}
 
 
 class TestItems(_Open):

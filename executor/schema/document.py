@@ -40,7 +40,7 @@ CONTEXT_KEYS = frozenset(_CONTEXT.split())
 class Visibility(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     """Who may see the job: members of these groups."""
 
-    group: Annotated[list[Text], Meta(min_length=1)]
+    group: Annotated[list[Text], Meta(min_length=1, description="names of groups")]
 
 
 class _Closed(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -50,54 +50,66 @@ class _Closed(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_def
 class Criteria(_Closed):
     """When to tell."""
 
-    status: Literal["all", "finished", "running", "complete", "canceled", "incomplete"]
-    type: Literal["regression", "progression"] | None = None
-    dependency_query: str | None = None
+    status: Annotated[
+        Literal["all", "finished", "running", "complete", "canceled", "incomplete"],
+        Meta(description="state or end of the job that is told"),
+    ]
+    type: Annotated[
+        Literal["regression", "progression"] | None,
+        Meta(description="only when it is worse, or better, than the job before"),
+    ] = None
+    dependency_query: Annotated[str | None, Meta(description="name of a stored query")] = None
 
 
 class Address(_Closed):
     """Where to tell it."""
 
-    method: Literal["email", "irc"]
-    user: str | None = None
-    email: str | None = None
-    handle: str | None = None
-    server: str | None = None
+    method: Annotated[Literal["email", "irc"], Meta(description="by which way")]
+    user: Annotated[str | None, Meta(description="a user of the master; in place of email or handle")] = None
+    email: Annotated[str | None, Meta(description="address")] = None
+    handle: Annotated[str | None, Meta(description="nick on IRC")] = None
+    server: Annotated[str | None, Meta(description="IRC server")] = None
 
 
 class Recipient(_Closed):
     """One addressee."""
 
-    to: Address
+    to: Annotated[Address, Meta(description="whom")]
 
 
 class Callback(_Closed):
     """An HTTP request when the job ends."""
 
-    url: Text
-    method: Literal["GET", "POST"] = "GET"
-    token: str | None = None
-    header: str | None = None
-    dataset: Literal["minimal", "logs", "results", "all"] = "minimal"
-    content_type: Literal["json", "urlencoded"] = msgspec.field(default="urlencoded", name="content-type")
+    url: Annotated[Text, Meta(description="where to")]
+    method: Annotated[Literal["GET", "POST"], Meta(description="which request")] = "GET"
+    token: Annotated[str | None, Meta(description="sent as Authorization, or in `header`")] = None
+    header: Annotated[str | None, Meta(description="name of the header that carries the token")] = None
+    dataset: Annotated[Literal["minimal", "logs", "results", "all"], Meta(description="what is sent")] = (
+        "minimal"
+    )
+    content_type: Annotated[Literal["json", "urlencoded"], Meta(description="how it is sent")] = (
+        msgspec.field(default="urlencoded", name="content-type")
+    )
 
 
 class Compare(_Closed):
     """What to compare with."""
 
-    query: dict[str, Any] | None = None
-    blacklist: list[str] = []
+    query: Annotated[dict[str, Any] | None, Meta(description="which earlier jobs")] = None
+    blacklist: Annotated[list[str], Meta(description="test cases that are left out")] = []
 
 
 class Notify(_Closed):
     """Who is told of the job's end (spec: job-format §11)."""
 
-    criteria: Criteria
-    verbosity: Literal["verbose", "quiet", "status-only"] = "quiet"
-    recipients: list[Recipient] = []
-    callback: Callback | None = None
-    callbacks: list[Callback] = []
-    compare: Compare | None = None
+    criteria: Annotated[Criteria, Meta(description="when")]
+    verbosity: Annotated[
+        Literal["verbose", "quiet", "status-only"], Meta(description="how much a message says")
+    ] = "quiet"
+    recipients: Annotated[list[Recipient], Meta(description="by mail or IRC")] = []
+    callback: Annotated[Callback | None, Meta(description="one HTTP request")] = None
+    callbacks: Annotated[list[Callback], Meta(description="several HTTP requests")] = []
+    compare: Annotated[Compare | None, Meta(description="with earlier jobs")] = None
 
     @staticmethod
     def rules(data: dict[str, Any], path: Path) -> Iterator[Problem]:
@@ -108,50 +120,55 @@ class Notify(_Closed):
 class Xnbd(_Closed):
     """`lava-xnbd`: a port for the NBD server (spec: job-format §9)."""
 
-    port: Literal["auto"] | Annotated[int, Meta(ge=1, le=65535)]
+    port: Annotated[
+        Literal["auto"] | Annotated[int, Meta(ge=1, le=65535)],
+        Meta(description="port of the server, auto takes a free one"),
+    ]
 
 
 class RoleDocument(_Closed):
     """A role of a multinode submission (spec: multinode §1)."""
 
     count: Annotated[int | None, Meta(description="jobs of this role; 1 by default")] = None
-    device_type: Name | None = None
+    device_type: Annotated[Name | None, Meta(description="which devices can run it")] = None
     connection: Annotated[Text | None, Meta(description="such as ssh: no device of its own")] = None
     host_role: Annotated[str | None, Meta(description="whose device a connection shares")] = None
     expect_role: Annotated[str | None, Meta(description="who sends the start signal")] = None
     request: Annotated[Literal["lava-start"] | None, Meta(description="start when told so")] = None
     essential: Annotated[Flag, Meta(description="the group ends when a job of this role fails")] = None
     timeout: Annotated[TimeoutValue | None, Meta(description="how long to wait for the start signal")] = None
-    tags: list[Text] = []
-    context: dict[str, Any] = {}
-    environment: dict[Variable, Any] = {}
-    device: str | None = None
-    worker: str | None = None
+    tags: Annotated[list[Text], Meta(description="its device must have all of them")] = []
+    context: Annotated[dict[str, Any], Meta(description="beside the job's own")] = {}
+    environment: Annotated[dict[Variable, Any], Meta(description="beside the job's own")] = {}
+    device: Annotated[str | None, Meta(description="this device and no other")] = None
+    worker: Annotated[str | None, Meta(description="a device of this worker")] = None
 
 
 class MultinodeDocument(_Closed):
     """`lava-multinode` of a submission."""
 
-    roles: Annotated[dict[Text, RoleDocument], Meta(min_length=1)]
+    roles: Annotated[dict[Text, RoleDocument], Meta(min_length=1, description="what each member does")]
     timeout: Annotated[TimeoutValue | None, Meta(description="of each call of a test")] = None
 
 
 class MemberDocument(msgspec.Struct, kw_only=True, omit_defaults=True):
     """`lava-multinode` of one job of a group; further keys are copies from its role."""
 
-    role: Text
-    target_group: Text
-    group_size: Annotated[int, Meta(ge=1)] = 1
-    sub_id: Annotated[int, Meta(ge=0)] = 0
-    roles: dict[str, str] = {}
-    request: str | None = None
-    expect_role: str | None = None
-    essential: Flag = None
+    role: Annotated[Text, Meta(description="the one of this job")]
+    target_group: Annotated[Text, Meta(description="id of the group")]
+    group_size: Annotated[int, Meta(ge=1, description="members of the group")] = 1
+    sub_id: Annotated[int, Meta(ge=0, description="number of this member")] = 0
+    roles: Annotated[dict[str, str], Meta(description="member → role")] = {}
+    request: Annotated[str | None, Meta(description="start when told so")] = None
+    expect_role: Annotated[str | None, Meta(description="who sends the start signal")] = None
+    essential: Annotated[Flag, Meta(description="the group ends when this job fails")] = None
     timeout: Annotated[TimeoutValue | None, Meta(description="of each call of a test")] = None
     start_timeout: Annotated[
         TimeoutValue | None, Meta(description="how long to wait for the start signal; else `timeout`")
     ] = None
-    environment: dict[Variable, Any] = {}
+    environment: Annotated[
+        dict[Variable, Any], Meta(description="of the role; exported in the test shell")
+    ] = {}
 
 
 class JobDocument(_Closed):

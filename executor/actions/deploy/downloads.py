@@ -39,7 +39,7 @@ class DockerSteps(Container, kw_only=True):
 class Postprocess(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """`postprocess`"""
 
-    docker: DockerSteps
+    docker: Annotated[DockerSteps, Meta(description="steps in a container")]
 
 
 class DownloadsParameters(DeployParameters, kw_only=True):

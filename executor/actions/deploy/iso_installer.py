@@ -67,8 +67,8 @@ class Iso(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 class IsoInstallerParameters(DeployParameters, kw_only=True):
     """`to: iso-installer`"""
 
-    images: Images
-    iso: Iso
+    images: Annotated[Images, Meta(description="the installer")]
+    iso: Annotated[Iso, Meta(description="how to install from it")]
 
 
 @method("deploy")

@@ -46,7 +46,7 @@ class TmpfsParameters(DeployParameters, kw_only=True):
         Meta(min_length=1, description="label → image; `{label}` in image_arg becomes its path"),
     ]
     uefi: Annotated[Resource | None, Meta(description="firmware directory for QEMU's -L")] = None
-    type: Literal["monitor"] | None = None
+    type: Annotated[Literal["monitor"] | None, Meta(description="accepted, without effect")] = None
 
 
 @method("deploy")

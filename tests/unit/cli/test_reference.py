@@ -17,11 +17,12 @@ from msgspec import Meta
 
 from executor.cli.main import COMMANDS
 from executor.cli.reference import MADE, pages, write
-from executor.cli.reference.tables import code, fields, nested, struct_table
+from executor.cli.reference.tables import code, fields, nested, notes_of, struct_table
 from executor.errors import tree
-from executor.model.parameters import BlockParameters, Resource
+from executor.model.parameters import BlockParameters, BootParameters, DeployParameters, Resource
+from executor.model.testblocks import TestItems
 from executor.pipeline.method import builtin_registry
-from executor.schema.document import JobDocument
+from executor.schema.document import JobDocument, MemberDocument, MultinodeDocument, Xnbd
 
 from .conftest import JOB, Cli
 
@@ -61,6 +62,17 @@ def test_the_page_of_a_job_has_all_keys(made: dict[str, str]) -> None:
     for kind in (JobDocument, BlockParameters, Resource):
         for field in fields(kind):
             assert f"`{field.encode_name}`" in made["jobs.md"]
+
+
+SHARED = (JobDocument, MultinodeDocument, MemberDocument, Xnbd, TestItems, DeployParameters, BootParameters)
+
+
+@pytest.mark.parametrize("kind", SHARED, ids=lambda kind: kind.__name__)
+def test_every_key_of_the_job_language_says_what_it_means(kind: type[msgspec.Struct]) -> None:
+    units = {"days", "hours", "minutes", "seconds"}
+    for one in (kind, *nested(fields(kind))):
+        silent = {field.encode_name for field in fields(one) if not notes_of(field)} - units
+        assert silent == set(), one.__name__
 
 
 def test_every_error_stands_on_its_page(made: dict[str, str]) -> None:
