@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -247,7 +247,7 @@ class CompressOverlay(Action):
         context, namespace = run.context, run.namespace
         placed = namespace.definitions
         stages = [Stage(index=n, definitions=[placed[d.index] for d in given]) for n, given in self.stages]
-        secrets: dict[str, Any] = dict(context.secrets)
+        secrets = {**context.worker.environment, **context.secrets}  # spec: test-shell §2, `R/secrets`
         built = build_overlay(
             OverlayInput(
                 job_id=context.worker.job_id,

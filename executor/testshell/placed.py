@@ -12,7 +12,6 @@ import msgspec
 from executor.errors import JobError
 from executor.testshell.definition import GitRepository, TestDefinition, repositories
 from executor.testshell.runs import StreamDefinition
-from executor.testshell.signals import FIRST_PATTERN
 
 _NAME = re.compile(r"[-\w.]+\Z", re.ASCII)
 
@@ -67,14 +66,10 @@ class PlacedDefinition(msgspec.Struct, kw_only=True):
             return []
         return repositories(self.definition.bzr_repos, self.all_parameters, self.name, "bzr-repos")
 
-    def for_stream(self, *, first_pattern: bool = False) -> StreamDefinition:
-        """What the reader of the console needs to know. `first_pattern`: a definition without `parse` gets
-        the pattern that it had in the first years (spec: test-shell §1).
-        """
-        pattern = self.definition.pattern
-        if not pattern and first_pattern:
-            pattern = FIRST_PATTERN
-        return StreamDefinition(self.index, self.run_id, self.uuid, pattern, self.definition.fixup)
+    def for_stream(self) -> StreamDefinition:
+        """What the reader of the console needs to know."""
+        given = self.definition
+        return StreamDefinition(self.index, self.run_id, self.uuid, given.pattern, given.fixup)
 
 
 class Stage(msgspec.Struct):

@@ -24,6 +24,7 @@ IMAGES = job_images()
 REQUIRE = "LAVA_EXEC_REQUIRE_E2E"
 # Jobs of the shared farm, the long ones first: they start with the first test and run beside the others.
 EXAMPLE_JOBS = (
+    "install-deps",
     "qemu-debian",
     "qemu-seed",
     "qemu-arm64",
@@ -32,6 +33,12 @@ EXAMPLE_JOBS = (
     "panic",
     "ramdisk-busybox",
     "bad-checksum",
+    "repeat-block",
+    "monitors",
+    "interactive",
+    "user-command",
+    "attachments",
+    "kmsg",
 )
 
 

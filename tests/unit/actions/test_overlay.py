@@ -206,6 +206,15 @@ def test_each_block_has_its_own_stage_and_its_own_definitions(tmp_path: Path) ->
     assert scene.namespace.overlay_secrets is None
 
 
+def test_the_workers_variables_stand_beside_the_secrets_which_win(tmp_path: Path) -> None:
+    scene = whole(tmp_path, secrets={"TOKEN": "mine"}, environment={"TOKEN": "lab", "PROXY": "http://p"})
+    assert scene.namespace.overlay_secrets is not None
+    with tarfile.open(scene.namespace.overlay_secrets) as tar:
+        content = tar.extractfile("lava-42/secrets")
+        assert content is not None
+        assert content.read() == b"TOKEN=mine\nPROXY=http://p\n"
+
+
 def test_secrets_are_in_an_archive_that_is_not_kept(tmp_path: Path) -> None:
     scene = whole(tmp_path, secrets={"TOKEN": "s3cret"})
     assert scene.namespace.overlay is not None

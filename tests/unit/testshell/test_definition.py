@@ -3,7 +3,11 @@
 
 from __future__ import annotations
 
+import re
+from typing import Any
+
 import pytest
+import yaml
 
 from executor.errors import JobError, TestError
 from executor.testshell.definition import GitRepository, parse_definition, repositories
@@ -117,3 +121,21 @@ def test_a_destination_is_a_direct_child(destination: str) -> None:
         repositories([{"url": "https://h/x.git", "destination": destination}], {}, "disk")
     with pytest.raises(JobError, match="no url"):
         repositories([{"branch": "x"}], {}, "disk")
+
+
+@pytest.mark.parametrize(
+    ("format_", "step", "parse", "expected"),
+    [
+        ("Lava-Test-Shell Test Definition 1.0", "./run", {}, {"a-1": "PASS"}),
+        ("Lava-Test-Shell Test Definition 1.0", "lava-test-case x --result pass", {}, {}),
+        ("Lava-Test-Shell Test Definition 1.0", "./run", {"parse": {"fixupdict": {"OK": "pass"}}}, {}),
+        ("Lava-Test Test Definition 1.0", "./run", {}, {}),
+    ],
+)
+def test_definitions_of_the_first_years_have_a_pattern(
+    format_: str, step: str, parse: dict[str, Any], expected: dict[str, str]
+) -> None:
+    data = {"metadata": {"format": format_, "name": "x"}, "run": {"steps": [step]}, **parse}
+    pattern = parse_definition(yaml.safe_dump(data), "x").pattern
+    found = re.finditer(pattern, "a-1 : PASS\n") if pattern else ()
+    assert {m["test_case_id"]: m["result"] for m in found} == expected

@@ -243,12 +243,3 @@ def test_repositories_to_clone() -> None:
     assert [r.url for r in placed.bzr_repositories()] == ["lp:b"]
     placed.skip_install = ["all"]
     assert placed.bzr_repositories() == []
-
-
-def test_the_pattern_of_the_first_years_is_asked_for() -> None:
-    assert define("x").for_stream().pattern == ""
-    assert "PASS" in define("x").for_stream(first_pattern=True).pattern
-    assert (
-        define("x", pattern="(?P<test_case_id>x)").for_stream(first_pattern=True).pattern
-        == "(?P<test_case_id>x)"
-    )
