@@ -62,6 +62,7 @@ PACKAGES = {
     "schroot": "schroot",
     "scp": "openssh-client",
     "ssh": "openssh-client",
+    "sz": "lrzsz",
     "tar": "tar",
     "telnet": "telnet",
     "uuu": "uuu",

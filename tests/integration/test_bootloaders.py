@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -122,6 +123,41 @@ def test_a_kernel_that_is_none(tmp_path: Path) -> None:
     assert isinstance(outcome.error, InfrastructureError)
     assert "booti" in outcome.error.message
     assert "Bad Linux ARM64 Image magic" in text(scene)
+
+
+@u_boot
+def test_a_second_attempt_after_a_reset(tmp_path: Path) -> None:
+    """The first attempt misses its file; the reset before the second one brings it."""
+    tftp, monitor = tmp_path / "tftp", tmp_path / "monitor"
+    tftp.mkdir()
+    reset = tmp_path / "reset.py"
+    reset.write_text(
+        "import pathlib, socket, sys\n"
+        "monitor, count, file = sys.argv[1:]\n"
+        "number = len(pathlib.Path(count).read_text()) if pathlib.Path(count).exists() else 0\n"
+        "pathlib.Path(count).write_text('x' * (number + 1))\n"
+        "if number: pathlib.Path(file).write_text('late')\n"
+        "with socket.socket(socket.AF_UNIX) as s:\n"
+        "    s.connect(monitor); s.recv(100); s.sendall(b'system_reset\\n'); s.recv(100)\n"
+    )
+    machine = "qemu-system-aarch64 -M virt -cpu cortex-a57 -m 256 -display none -serial stdio"
+    network = NETWORK.format(tftp=tftp, card="virtio-net-device")
+    connect = f"{machine} -monitor unix:{monitor},server,nowait -bios {FIRMWARE} {network}"
+    device = board(connect, **{"u-boot": {"parameters": {"bootloader_prompt": "=> "}}})
+    device["commands"]["hard_reset"] = f"{sys.executable} {reset} {monitor} {tmp_path}/count {tftp}/late"
+    block = {
+        "method": "u-boot",
+        "failure_retry": 2,
+        "timeout": {"minutes": 4},
+        "commands": ["setenv autoload no", "dhcp", "tftpboot 0x41000000 late", "echo size ${filesize}"],
+        "parameters": {"bootloader-final-message": "size 4"},
+    }
+    plan = planned(jobs.job({"boot": block}), device)
+    scene = Scene(tmp_path, job=plan.job, device=plan.device, clock=time.monotonic)
+    outcome = Engine(plan, scene.context).run()
+    assert outcome.error is None
+    warnings = [str(line) for line in scene.journal.messages(journal.WARNING)]
+    assert any("uboot-action failed: 1 of 2 attempts" in line and "not found" in line for line in warnings)
 
 
 @ipxe

@@ -62,7 +62,7 @@ class BootloaderCommands(Action):
         """What the last line brought about: a kernel that starts, a complaint, or the prompt again."""
         final = self.bootloader.final_message if not self.stays else ""
         wanted = [final] if final else self._starts(run)
-        run.tell_wait([*wanted, self.bootloader.prompt], run.operation)
+        run.tell_wait([final or "the kernel", self.bootloader.prompt], run.operation)
         # Nobody promised a message: whoever logs in waits on.
         deadline = run.operation if final else run.operation.within(run.deadline.remaining / 2)
         try:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from executor.console.expect import Match
+from executor.console.expect import Match, PromptTimeout
 from executor.errors import ConnectionClosed, InfrastructureError
 from executor.model.deadline import Deadline
 
@@ -22,7 +22,10 @@ def await_one(
     console: Console, wanted: Sequence[str], complaints: Sequence[str], deadline: Deadline, *, during: str
 ) -> Match:
     """The first of `wanted`. Raises InfrastructureError with the line in which one of `complaints` stands."""
-    match = console.expect([*wanted, *complaints], deadline)
+    try:
+        match = console.expect([*wanted, *complaints], deadline)
+    except PromptTimeout as timeout:
+        raise PromptTimeout(wanted, timeout.seconds, timeout.last_text) from None
     if match.index < len(wanted):
         return match
     line = _line(console, match, deadline)
