@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import shutil
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -22,6 +25,7 @@ from executor.testing.pipeline import Scene, planned
 
 FIRMWARE = Path("/usr/lib/u-boot/qemu_arm64/u-boot.bin")
 IPXE = Path("/usr/lib/ipxe/qemu/pxe-virtio.rom")  # QEMU loads it by itself
+GUEST = Path(__file__).resolve().parents[2] / ".lava-exec" / "assets" / "arm64"
 NETWORK = "-netdev user,id=n,tftp={tftp} -device {card},netdev=n"
 QUIET = "-display none -monitor none -serial stdio"
 
@@ -158,6 +162,63 @@ def test_a_second_attempt_after_a_reset(tmp_path: Path) -> None:
     assert outcome.error is None
     warnings = [str(line) for line in scene.journal.messages(journal.WARNING)]
     assert any("uboot-action failed: 1 of 2 attempts" in line and "not found" in line for line in warnings)
+
+
+@u_boot
+@pytest.mark.skipif(not (GUEST / "vmlinuz").is_file(), reason=f"no guest in {GUEST}: run `make assets`")
+def test_linux_by_tftp_from_reset_to_a_test(tmp_path: Path) -> None:
+    tftp = tmp_path / "tftp"
+    tftp.mkdir()
+    network = NETWORK.format(tftp=tftp, card="virtio-net-device")
+    machine = f"qemu-system-aarch64 -M virt -cpu cortex-a57 -m 1024 {QUIET} -bios {FIRMWARE} {network}"
+    tree = tmp_path / "virt.dtb"
+    dump = machine.replace("-M virt", f"-M virt,dumpdtb={tree}")
+    subprocess.run(shlex.split(dump), check=True, timeout=30)
+    commands = [
+        "setenv autoload no",
+        "dhcp",
+        "setenv serverip {SERVER_IP}",
+        "tftpboot {KERNEL_ADDR} {KERNEL}",
+        "tftpboot {DTB_ADDR} {DTB}",
+        "tftpboot {TEE_ADDR} {TEE}",
+        "tftpboot {RAMDISK_ADDR} {RAMDISK}",
+        "setenv initrd_size ${filesize}",
+        "setenv bootargs 'console=ttyAMA0,115200n8'",
+        "{BOOTX}",
+    ]
+    device = board(
+        machine, **{"u-boot": {"parameters": {"bootloader_prompt": "=> "}, "ramdisk": {"commands": commands}}}
+    )
+    device["parameters"] = {"booti": {"kernel": "0x41000000", "ramdisk": "0x49000000", "dtb": "0x48000000"}}
+    device["actions"]["deploy"] = {"parameters": {"add_header": "raw"}, "methods": {"tftp": None}}
+    deploy = {
+        "to": "tftp",
+        "os": "oe",
+        "kernel": {"url": "http://h/Image", "type": "image"},
+        "ramdisk": {"url": "http://h/initramfs.cpio.gz", "compression": "gz"},
+        "dtb": {"url": "http://h/virt.dtb"},
+    }
+    start = {"method": "u-boot", "commands": "ramdisk", "reset": False, "prompts": ["/ # "]}
+    minutes = {"timeout": {"minutes": 6}}
+    plan = planned(
+        jobs.job(
+            {"deploy": deploy},
+            {"boot": {**start, **minutes}},
+            jobs.shell_test(**minutes),
+            timeouts={"job": {"minutes": 15}, "connection": {"minutes": 3}},
+        ),
+        device,
+    )
+    scene = Scene(tmp_path, job=plan.job, device=plan.device, clock=time.monotonic, dispatcher_ip="10.0.2.2")
+    scene.context.tftp = tftp
+    files = {"Image": GUEST / "vmlinuz", "initramfs.cpio.gz": GUEST / "initramfs.cpio.gz", "virt.dtb": tree}
+    scene.agent.files = {f"http://h/{name}": path.read_bytes() for name, path in files.items()}
+    outcome = Engine(plan, scene.context).run()
+    assert outcome.error is None
+    assert re.search(r"booti 0x41000000 0x49000000:\$\{initrd_size\} 0x48000000", text(scene))
+    assert "{TEE}" not in text(scene)
+    (smoke,) = [r for r in scene.journal.messages(journal.RESULTS) if r["case"] == "0_smoke"]
+    assert smoke["result"] == "pass"
 
 
 @ipxe
