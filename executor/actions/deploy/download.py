@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 from msgspec import Meta
 
 from executor.actions.connect import ConnectDevice, ResetDevice
-from executor.actions.deploy.downloads import NamedDownload
+from executor.actions.deploy.downloads import NamedDownload, system
 from executor.actions.fastboot.enter import EnterFastboot
 from executor.actions.fastboot.tools import Board
 from executor.actions.overlay import LavaOverlay
@@ -67,4 +67,4 @@ class DownloadDeploy(Action):
         for label, resource in self.parameters.images.items():
             yield NamedDownload(label, resource, uniquify=False)
         if site.request is not None and site.request.needs_overlay:
-            yield LavaOverlay(self.parameters.os)
+            yield LavaOverlay(system(site, self.parameters.os))

@@ -88,7 +88,7 @@ class DeployDownloads(Action):
 
     def plan(self, site: Site) -> Iterable[Action]:
         if site.request is not None and site.request.needs_overlay:
-            yield LavaOverlay(self.parameters.os)
+            yield LavaOverlay(system(site, self.parameters.os))
         for label, resource in self.parameters.images.items():
             yield NamedDownload(label, resource, uniquify=self.parameters.uniquify)
         if self.parameters.postprocess is not None:
@@ -108,6 +108,17 @@ class DeployDownloads(Action):
                     label,
                     hint="`uniquify: true` puts each file into a directory named after its label",
                 )
+
+
+def system(site: Site, own: str | None) -> str | None:
+    """`os` of the block, else of the deployment that the files go along with: where tests lie on the device
+    is a matter of the whole namespace.
+    """
+    if own or site.block is None:
+        return own
+    deployed = [b for b in site.job.blocks if b.section == "deploy" and b.namespace == site.block.namespace]
+    later = [b for b in deployed if b.index > site.block.index]
+    return next((str(b.parameters["os"]) for b in (*later, *deployed) if b.parameters.get("os")), None)
 
 
 def file_name(artifact: Artifact, uniquify: bool) -> str:

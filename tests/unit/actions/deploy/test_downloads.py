@@ -12,6 +12,7 @@ import pytest
 
 from executor.actions.deploy.downloads import DeployDownloads, DownloadsParameters, NamedDownload
 from executor.actions.download import PreDownloaded
+from executor.actions.overlay import LavaOverlay
 from executor.errors import JobError
 from executor.model.device import Device
 from executor.model.job import Resource
@@ -143,6 +144,16 @@ def test_two_files_of_one_name_need_directories_of_their_own() -> None:
     (problem,) = checked(downloads(images=images)).errors
     assert "b and a would have the same name, Image" in problem.message
     assert checked(downloads(images=images, uniquify=True)).errors == []
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_the_tests_place_is_that_of_the_deployment_beside(first: int) -> None:
+    blocks = [downloads(), jobs.deploy(os="android")]
+    done = checked(blocks[first], blocks[1 - first], jobs.boot(), jobs.shell_test())
+    assert done.planned is not None
+    overlays = [action for action in done.planned.walk() if isinstance(action, LavaOverlay)]
+    assert [action.os for action in overlays] == ["android", "android"]
+    assert not [problem for problem in done.warnings if "'os'" in problem.message]
 
 
 def test_steps_in_a_container_are_planned_and_refused_where_the_job_would_run() -> None:
