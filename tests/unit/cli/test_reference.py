@@ -26,6 +26,8 @@ from executor.schema.document import JobDocument, MemberDocument, MultinodeDocum
 
 from .conftest import JOB, Cli
 
+# Rows are methods or actions: one may come in a later change, as a page may; a wrong one is a fault.
+LISTS = ("actions.md", "deploy/README.md", "boot/README.md", "test/README.md", "command/README.md")
 DOCS = Path(__file__).parents[3] / "docs" / "reference"
 
 
@@ -36,8 +38,9 @@ def made() -> dict[str, str]:
 
 def test_pages_are_up_to_date(made: dict[str, str]) -> None:
     """A page that is not there yet is no fault: that of a method may come in a later change."""
-    there = {path: DOCS / path for path in made if (DOCS / path).exists()}
-    stale = [path for path, file in there.items() if file.read_text(encoding="utf-8") != made[path]]
+    there = {path: (DOCS / path).read_text(encoding="utf-8") for path in made if (DOCS / path).exists()}
+    stale = [path for path, text in there.items() if text != made[path] and path not in LISTS]
+    stale += [path for path in LISTS if set(there[path].splitlines()) - set(made[path].splitlines())]
     assert stale == [], "run `make docs` and commit what it writes"
 
 
