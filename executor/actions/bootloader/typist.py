@@ -106,17 +106,23 @@ class Typist:
         self.console.log(journal.INPUT, line)
         shown = ""
         for character in line:
-            for _ in range(TRIES):
-                self.console.send(character, logged=False)
-                try:
-                    found = self.console.expect(
-                        re.compile(re.escape(character)), deadline.within(ECHO_SECONDS)
-                    )
-                except PromptTimeout:
-                    continue
-                shown += found.before + found.text
-                break
+            came = self._one(character, deadline)
+            if not came:
+                break  # the line is as long as the bootloader takes it, or nobody listens
+            shown += came
         return shown
+
+    def _one(self, character: str, deadline: Deadline) -> str:
+        """Type a character until it comes back; "" when it does not."""
+        pattern = re.compile(re.escape(character))
+        for _ in range(TRIES):
+            self.console.send(character, logged=False)
+            try:
+                found = self.console.expect(pattern, deadline.within(ECHO_SECONDS))
+            except PromptTimeout:
+                continue
+            return found.before + found.text
+        return ""
 
     def _slow_down(self) -> None:
         self._pace = Pace(min(self._pace + 1, Pace.BY_ECHO))

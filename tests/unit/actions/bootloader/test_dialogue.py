@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from executor.actions.boot.depthcharge import DepthchargeStart
 from executor.actions.bootloader.commands import AltbankCommands, BootloaderCommands
 from executor.actions.bootloader.interrupt import BootloaderInterrupt, WaitFastbootInterrupt
 from executor.actions.bootloader.settings import Bootloader
@@ -18,7 +19,7 @@ from executor.errors import InfrastructureError
 from executor.model import journal
 from executor.pipeline.run import Run
 from executor.testing.bootloader import BootloaderPort
-from executor.testing.console import FakeClock, Hear, Say, ScriptedConsole, Shell, Step
+from executor.testing.console import FakeClock, Hang, Hear, Say, ScriptedConsole, Shell, Step
 from executor.testing.pipeline import Scene, placed
 
 U_BOOT = Bootloader(
@@ -128,6 +129,13 @@ def test_a_key_that_was_missed_is_pressed_again(tmp_path: Path) -> None:
     assert board.port.typed == "cc"
 
 
+def test_depthcharge_asks_for_commands_by_itself(tmp_path: Path) -> None:
+    board = Board(tmp_path, Say("Starting netboot on x...\r\n", after=9), Say("dpch: ", after=3))
+    loader = Bootloader("depthcharge", {"parameters": {"start_message": "Starting netboot"}}, prompt="dpch: ")
+    board.scene.run(placed(DepthchargeStart(loader), section="boot"))
+    assert board.port.typed == ""
+
+
 def test_fastboot_is_left(tmp_path: Path) -> None:
     board = Board(tmp_path, Say("Android Fastboot mode\r\n"), Hear(" "), Say("booting\r\n"))
     board.scene.run(placed(WaitFastbootInterrupt("Android Fastboot mode", " "), section="boot"))
@@ -235,6 +243,13 @@ def test_a_complaint_in_the_middle_of_its_line(tmp_path: Path) -> None:
     board = Board(tmp_path, Shell("=> ", {"load": "** File not found /boot/zImage **\n"}))
     with pytest.raises(InfrastructureError, match=r": \*\* File not found /boot/zImage \*\*$"):
         board.commands("load usb 0:1 1 /boot/zImage", "bootz 1")
+
+
+@pytest.mark.parametrize("end", [Say(""), Hang(after=0.5)])
+def test_a_complaint_whose_line_does_not_end(tmp_path: Path, end: Step) -> None:
+    board = Board(tmp_path, Hear("tftp 1 k\n"), Say("\r\nRetry count exceeded; sta"), end)
+    with pytest.raises(InfrastructureError, match=r": Retry count exceeded; sta$"):
+        board.commands("tftp 1 k", "bootz 1")
 
 
 def test_a_kernel_that_cannot_be_started_is_seen_at_once(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from executor.actions.boot.depthcharge import DepthchargeOverlay, DepthchargeParameters
 from executor.actions.boot.u_boot import UBootParameters
+from executor.actions.bootloader.kernel import planned_kernel_type
 from executor.actions.bootloader.media import UBootFromMedia
 from executor.actions.bootloader.overlay import BootloaderOverlay
 from executor.actions.bootloader.script import IPXE
@@ -19,7 +20,10 @@ from executor.model import journal
 from executor.model.device import Device
 from executor.model.job import BootParameters
 from executor.pipeline.context import NfsRoot
+from executor.pipeline.planner import Site
 from executor.pipeline.world import IdealWorld
+from executor.schema.job import parse_job
+from executor.testing import jobs
 from executor.testing.pipeline import Scene, placed
 
 NFS = [
@@ -175,6 +179,42 @@ def test_a_disk_needs_root_and_partition() -> None:
     action.uuid_required = False
     assert list(action.validate(IdealWorld())) == []
     assert list(UBootFromMedia(parameters("nfs")).validate(IdealWorld())) == []
+
+
+def site(boot: dict[str, Any], deploy: dict[str, Any], device: Device = DEVICE) -> Site:
+    found = parse_job(jobs.job({"deploy": deploy}, {"boot": {"method": "u-boot", **boot}})).job
+    assert found is not None
+    return Site(found, device, found.blocks[1], UBootFromMedia(parameters("usb")), (), None)
+
+
+@pytest.mark.parametrize(
+    ("label", "errors", "pair"),
+    [
+        ("stick", ["root_uuid is missing"], "0:1"),
+        ("lost", ["the device file does not describe the disk"], "1"),
+    ],
+)
+def test_the_disk_is_the_one_that_the_deploy_has_written(label: str, errors: list[str], pair: str) -> None:
+    boot = {"commands": "usb", "kernel": "/k", "boot_part": 1}
+    action = media(boot_part=1, **({"root_uuid": "x"} if label == "lost" else {}))
+    list(action.plan(site(boot, {"to": "usb", "device": label, "image": "http://h/i"})))
+    found = [p.message for p in action.validate(IdealWorld())]
+    assert len(found) == len(errors)
+    assert all(message.startswith(error) for message, error in zip(found, errors, strict=True))
+    assert action.values()["ROOT_PART"] == pair
+
+
+def test_the_only_disk_needs_no_name() -> None:
+    action = media(boot_part=1, root_uuid="x")
+    list(action.plan(site({"commands": "usb", "kernel": "/k"}, {"to": "usb", "image": "http://h/i"})))
+    assert action.medium == {"uuid": "usb-x", "device_id": 0}
+
+
+def test_the_kernels_type_is_that_of_the_last_deploy() -> None:
+    given = site({"commands": "nfs"}, {"to": "tftp", "kernel": {"url": "http://h/k", "type": "zimage"}})
+    assert given.block is not None
+    assert planned_kernel_type(given.job, given.block) == "zimage"
+    assert planned_kernel_type(given.job, given.job.blocks[0]) == ""
 
 
 # -- scripts
