@@ -14,6 +14,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from executor.actions.guest import AppendOverlays
 from executor.actions.image.magic import HEAD, looks_like
+from executor.actions.vcs import without_password
 from executor.errors import InfrastructureError, JobError, LavaExecError
 from executor.model.doorbell import SCHEMES, Fetch, Fetched
 from executor.model.job import OverlaySource, Resource
@@ -81,7 +82,7 @@ class Download(Action):
 
     @property
     def label(self) -> str:
-        return f"{self.key} {self.url}"
+        return f"{self.key} {without_password(self.url)}"
 
     def needs(self) -> Needs:
         return Needs(mounts=frozenset({"cache", "work"} if self.resource.archive else {"cache"}))
@@ -95,7 +96,9 @@ class Download(Action):
     def run(self, run: Run) -> None:
         replaced = run.context.worker.replace.get(self.key)
         if replaced:
-            run.log.warning(f"{self.key}: replaced, {replaced} is used instead of {self.url}")
+            run.log.warning(
+                f"{self.key}: replaced, {replaced} is used instead of {without_password(self.url)}"
+            )
             fetched, packed = self._replacement(run, Path(replaced).as_uri())
         else:
             fetched, packed = self.obtain(run), self.kept_packed
@@ -119,7 +122,7 @@ class Download(Action):
         )
         run.results |= {
             "label": self.key,
-            "url": self.url,
+            "url": without_password(self.url),
             "size": fetched.size,
             "sha256sum": fetched.sha256,
             "downloaded": fetched.downloaded,

@@ -68,7 +68,9 @@ chmod -R a+rX /w
 @pytest.fixture(scope="module")
 def repositories(git_server: GitServer) -> GitServer:
     """tools, and tests with tools as a submodule and a branch `stable`."""
-    git_server.commit("tools.git", {"smoke.yaml": SMOKE % ("from-submodule", "-e ../word.txt")})
+    git_server.commit(
+        "tools.git", {"smoke.yaml": SMOKE % ("from-submodule", "-e word.txt -a -e tools/smoke.yaml")}
+    )
     git_server.commit("tests.git", {"word.txt": "x"})
     path = git_server.root / "tests.git"
     git(path, "submodule", "--quiet", "add", git_server.url("tools.git"), "tools")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from executor.actions.download import check_scheme, scheme_of
 from executor.actions.image.magic import HEAD, looks_like
 from executor.actions.origin.base import LIMITS, RepoAction
+from executor.actions.vcs import without_password
 from executor.errors import JobError
 from executor.model.doorbell import Fetch
 from executor.model.launch import Needs
@@ -71,7 +72,11 @@ class UrlRepo(RepoAction):
         with path.open("rb") as file:
             head = file.read(HEAD)
         self.unpack(path, head, target, run)
-        run.results |= {"repository": self.url, "path": wanted.path, "sha256sum": fetched.sha256}
+        run.results |= {
+            "repository": without_password(self.url),
+            "path": wanted.path,
+            "sha256sum": fetched.sha256,
+        }
         return ""
 
     def unpack(self, source: Path | io.BytesIO, head: bytes, target: Path, run: Run) -> None:

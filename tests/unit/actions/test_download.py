@@ -273,3 +273,13 @@ def test_a_failed_download_is_tried_again_as_the_block_says() -> None:
     assert (retry.max_attempts, retry.label) == (3, "rootfs")
     assert isinstance(retry.children[0], HttpDownload)
     assert not isinstance(retry.children[0], FileDownload)
+
+
+def test_a_password_in_a_url_reaches_the_agent_and_nobody_else(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    url = "http://me:hunter2@h/Image"
+    scene.agent.files[url] = b"kernel"
+    action = download(url=url)
+    run = scene.run(action)
+    assert scene.agent.asked[0].url == url
+    assert "hunter2" not in f"{action.label} {run.results} {scene.journal.records}"

@@ -13,7 +13,7 @@ from executor.actions.guest import AppendOverlays, ApplyOverlayGuest
 from executor.actions.image import disk, identify, inject, ramdisk
 from executor.errors import ConfigurationError, JobError
 from executor.model.device import Device
-from executor.model.job import Resource
+from executor.model.job import OverlaySource, Resource
 from executor.pipeline.check import check_job
 from executor.testing import jobs
 from executor.testing.pipeline import Scene
@@ -186,3 +186,15 @@ def test_the_seeds_image_is_applied_by_apply_overlay_guest() -> None:
     found = names({"deploy": {"to": "tmpfs", "image": "http://h/x", "os": "debian", "root_partition": 1}})
     assert "apply-overlay-guest" in found
     assert "append-overlays" not in found
+
+
+def test_further_overlays_come_before_the_lava_overlay_which_wins(scene: Scene, tools: Tools) -> None:
+    scene.artifact("rootfs.key", b"secret")
+    extras = {"key": OverlaySource(url="http://h/key", format="file", path="/etc/key")}
+    for lava, more in ((True, ["overlay.tar.gz"]), (False, [])):
+        scene.artifact("rootfs", bytes(8192))
+        scene.namespace.overlay_applied = False
+        scene.run(AppendOverlays("rootfs", resource(format="ext4"), extras, lava=lava))
+        assert tools.calls[-1][1]["archives"] == ["overlay-1-0.tar", *more]
+        assert scene.namespace.overlay_applied is lava
+    assert not list(scene.context.work.glob("overlay-*"))
