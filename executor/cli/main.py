@@ -36,6 +36,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "master": ("executor.cli.services:master", "Run the master alone.", _SERVICES),
     "agent": ("executor.cli.services:agent", "Run an agent alone.", _SERVICES),
     "doctor": ("executor.cli.doctor:doctor", "Say what is wrong here and how to mend it.", _SETUP),
+    "import": ("executor.cli.import_lab:import_lab", "Take over the device files of a LAVA lab.", _SETUP),
     "keys": ("executor.cli.keys:keys", "Make, show, authorise and revoke keys.", _SETUP),
     "completion": ("executor.cli.completion:completion", "Print shell completion.", _SETUP),
 }

@@ -101,6 +101,11 @@ class DeviceConfigs:
         return {device.device_type for device in self.devices.values()}
 
 
+def is_name(text: str) -> bool:
+    """Whether a device or a type can be called so: names are names of files."""
+    return _NAME.match(text) is not None
+
+
 def signature(directory: Path) -> str:
     """Changes whenever a file of the directory does; cheap enough for every few seconds."""
     seen = hashlib.sha256()
@@ -144,7 +149,7 @@ def _files(directory: Path, *folders: str) -> Iterator[Path]:
 
 def _parse(path: Path, keys: type[TypeKeys | DeviceKeys], problems: list[Problem]) -> ConfigFile | None:
     """One file; None when nothing can be made of it. Whatever is wrong is added to `problems`."""
-    if not _NAME.match(path.stem):
+    if not is_name(path.stem):
         text = f"{path.stem!r} is no name: letters, digits, '.', '-' and '_'"
         problems.append(Problem(text, "Configuration", file=str(path)))
         return None
