@@ -109,9 +109,11 @@ def _show_text(here: App, done: Checked) -> None:
         count = len(done.errors)
         here.say(f"{here.err.paint('invalid', 'error')}: {count} error{'s' if count > 1 else ''}")
         return
-    if here.verbose:
-        for rewrite in done.rewrites:
-            here.say(f"read as today's form: {rewrite}")
+    for rewrite in done.rewrites if here.verbose else ():
+        here.say(f"read as today's form: {rewrite}")
+    if done.rewrites and not here.verbose:
+        count = len(done.rewrites)
+        here.say(f"{count} old form{'s' if count > 1 else ''} read as today's (-v shows them)")
     if done.planned is not None:
         write(sys.stdout, as_text(done.planned) + "\n")
     here.say(f"{here.err.paint('valid', 'ok')}{_counted(len(done.warnings))}")

@@ -21,7 +21,7 @@ from executor.errors import (
     LavaExecError,
     TestError,
 )
-from executor.model.problem import Problem
+from executor.model.problem import Path, Problem
 from executor.pipeline.planner import Plan, plan, validate
 from executor.schema.device import parse_device
 from executor.schema.job import ParsedJob, parse_job
@@ -148,7 +148,18 @@ def _is_consequence(problem: Problem, done: Checked) -> bool:
     blocks = done.job.blocks if done.job is not None else []
     if any(block.path == path for block in blocks):
         return any(error.path[: len(path)] == path for error in errors)
-    return any(error.path == path for error in errors)
+    return any(error.path == path or error.path == _there(path, done) for error in errors)
+
+
+def _there(path: Path, done: Checked) -> Path:
+    """How far a path exists in the document: what is said of a missing key stands where it is missing."""
+    node: Any = done.parsed.document.data if done.parsed.document is not None else None
+    for length, step in enumerate(path):
+        try:
+            node = node[step]
+        except (LookupError, TypeError):
+            return path[:length]
+    return path
 
 
 def _in_order(problems: list[Problem], job: str) -> list[Problem]:

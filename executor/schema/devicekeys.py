@@ -17,8 +17,8 @@ from executor.model.problem import Path, Problem
 from executor.schema.check import check
 from executor.schema.words import shown
 
-Word = str | int | None
-Switch = bool | None
+Word = str | int | float | None
+Switch = bool | int | str | None
 Map = dict[str | int, Any] | None
 Count = Annotated[int, Meta(ge=1)]
 
@@ -55,7 +55,7 @@ class DeviceKeys(msgspec.Struct, kw_only=True):
     board_qdl_id: Word = None
     usb_vendor_id: Word = None
     usb_product_id: Word = None
-    usb_sleep: int | float | None = None
+    usb_sleep: Word = None
     usb_filesystem_label: Word = None
     usb_serial_driver: Word = None
     power_state: bool | str | None = None

@@ -6,6 +6,7 @@ Blocks are typed by their methods; `timeouts` of the document is read by `execut
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
@@ -230,5 +231,7 @@ class JobDocument(_Closed):
 
 def _alike(word: str, known: str) -> bool:
     """Whether a slip of the pen is likely, and not just another variable of a template."""
-    squeezed = re.sub(r"[-_]", "", word.lower()), re.sub(r"[-_]", "", known.lower())
-    return squeezed[0] == squeezed[1] or sorted(squeezed[0]) == sorted(squeezed[1])
+    one, other = (re.sub(r"[-_]", "", text.lower()) for text in (word, known))
+    if one == other or sorted(one) == sorted(other):
+        return True
+    return min(len(one), len(other)) >= 4 and bool(difflib.get_close_matches(one, [other], 1, 0.88))

@@ -16,7 +16,7 @@ from executor.model.job import PRIORITIES, Block, Job
 from executor.model.parameters import BlockParameters
 from executor.model.problem import Path, Problem
 from executor.model.testblocks import TestItems
-from executor.model.timeouts import JobTimeouts, action_name, read_timeout
+from executor.model.timeouts import JobTimeouts
 from executor.schema.blocks import read_blocks
 from executor.schema.calls import check_calls
 from executor.schema.check import check
@@ -26,6 +26,7 @@ from executor.schema.multinode import Multinodes, read_multinode
 from executor.schema.normalise import Normaliser
 from executor.schema.rewrite import RawBlock, Rewrite, as_map, origin
 from executor.schema.rules import across_blocks, too_long
+from executor.schema.timeoutforms import tell_timeouts
 from executor.schema.words import shown
 
 COMPATIBILITY = 10  # level that jobs may ask for; every level up to it means nothing today
@@ -160,10 +161,7 @@ class _Reader:
             path: Path = ("timeouts",) if "timeouts" in data else ()
             hint = "such as timeouts: {job: {minutes: 15}}"
             self.add("the job has no timeout", path, "timeouts.job", hint, severity="warning")
-        for name in given:
-            old = isinstance(name, str) and name not in _GENERAL
-            if old and read_timeout(given[name])[1] == "":
-                self.normaliser.log(("timeouts", name), name, f"actions.{action_name(name)}")
+        tell_timeouts(given, self.normaliser)
         if "timeouts" in data:
             data["timeouts"] = _canonical(timeouts)
         return timeouts
@@ -214,7 +212,6 @@ class _Reader:
         self.add("device_type is missing", (), "device_type, or protocols.lava-multinode", severity=severity)
 
 
-_GENERAL = ("job", "action", "actions", "test", "connection", "connections", "queue")
 _COMMON = frozenset(BlockParameters.__struct_encode_fields__)
 
 

@@ -145,3 +145,10 @@ def test_what_a_file_holds_does_not_reach_the_terminal() -> None:
         assert "\x1b]" not in text
         assert "\x07" not in text
         assert "\\x1b" in text
+
+
+def test_old_forms_are_counted_and_with_v_shown(cli: Cli, job: Path) -> None:
+    job.write_text(job.read_text().replace("job: {minutes: 5}", "job: 5m"))
+    args = ("validate", job, "--offline", "--device", "qemu-01")
+    assert "1 old form read as today's (-v shows them)" in cli(*args).stderr
+    assert "read as today's form: timeouts.job: 5m → {minutes: 5}" in cli(*args, "-v").stderr

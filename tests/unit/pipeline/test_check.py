@@ -148,3 +148,9 @@ def test_strict_timeouts_and_scheduling_reach_the_parser() -> None:
     unscheduled = jobs.job(**nobody).replace("device_type: null\n", "")
     assert check_job(unscheduled, jobs.device(), scheduled=True).errors
     assert check_job(unscheduled, jobs.device()).errors == []
+
+
+def test_what_is_said_of_a_missing_key_is_said_once() -> None:
+    test = {"test": {"definitions": [{"repository": "http://h/a.git", "path": "a.yaml", "name": "a"}]}}
+    found = check_job(jobs.job(jobs.deploy(), jobs.boot(), test), jobs.device())
+    assert [p.message for p in found.errors] == ["from is missing"]

@@ -43,7 +43,7 @@ def faults(**keys: Any) -> list[tuple[str, str]]:
         ({"flash_cmds_order": "boot"}, "flash_cmds_order", "a list of text"),
         ({"parameters": {"media": {"usb": ["stick"]}}}, "parameters.media.usb", "a map"),
         ({"parameters": {"bootz": "0x8000"}}, "parameters.bootz", "a map"),
-        ({"fastboot_via_uboot": "yes"}, "fastboot_via_uboot", "true or false"),
+        ({"board_id": ["1"]}, "board_id", "text, a whole number or a number"),
     ],
 )
 def test_a_wrong_type_is_told(keys: dict[str, Any], where: str, expected: str) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from executor.model.problem import Path, Problem
+from executor.model.problem import Problem
 from executor.schema.job import ParsedJob, parse_job
 
 HEAD = "job_name: demo\ndevice_type: qemu\ntimeouts: {job: {hours: 1}}\n"
@@ -267,7 +268,8 @@ def test_flat_timeouts_of_the_job() -> None:
         "actions": {"extract-nfsrootfs": {"minutes": 1}},
     }
     assert [str(r) for r in parsed.rewrites] == [
-        "timeouts.extract_nfsrootfs: extract_nfsrootfs → actions.extract-nfsrootfs"
+        "timeouts.job: 1h → {hours: 1}",
+        "timeouts.extract_nfsrootfs: extract_nfsrootfs → actions.extract-nfsrootfs",
     ]
 
 
@@ -287,3 +289,19 @@ def test_the_document_itself_is_not_touched() -> None:
     parsed = parse(SEED_IMAGE)
     assert parsed.document is not None
     assert "image" in parsed.document.data["actions"][0]["deploy"]
+
+
+def test_old_names_of_actions_lead_back_to_what_was_written() -> None:
+    limits = "action: {minutes: 1, http_download: {minutes: 2}}, actions: {uboot-retry: {minutes: 3}}"
+    head = f"job_name: d\ndevice_type: q\ntimeouts: {{job: {{hours: 1}}, {limits}}}\n"
+    parsed = parse("- boot: {method: qemu}\n", head)
+    assert [str(r) for r in parsed.rewrites] == [
+        "timeouts.action.http_download: http_download → actions.http-download",
+        "timeouts.actions.uboot-retry: uboot-retry → uboot-commands",
+    ]
+    for name, written in (
+        ("http-download", ("timeouts", "action", "http_download")),
+        ("uboot-commands", ("timeouts", "actions", "uboot-retry")),
+    ):
+        found = parsed.locate(Problem("x", path=("timeouts", "actions", name)))
+        assert (found.path, found.line) == (written, 3)
