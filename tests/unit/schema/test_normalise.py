@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from executor.model.problem import Path, Problem
-from executor.model.problem import Problem
 from executor.schema.job import ParsedJob, parse_job
 
 HEAD = "job_name: demo\ndevice_type: qemu\ntimeouts: {job: {hours: 1}}\n"
