@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,14 +66,35 @@ def find_device(name: str, job_text: str, filename: str, configs: Path | None) -
             raise UsageError(f"there is no device {name!r} in {configs}, nor a file of that name", hint)
         return render(device, context), device.name
     kind = (job.device_type if job is not None else "") or ""
-    fitting = [
-        d for d in loaded.devices.values() if d.device_type == kind and set(job.tags if job else []) <= d.tags
-    ]
+    return device_of_type(kind, job.tags if job else [], context, configs)
+
+
+def device_of_type(
+    kind: str, tags: Sequence[str], context: Mapping[str, Any], configs: Path
+) -> tuple[dict[str, Any], str]:
+    """A rendered device of a type, and its name.
+
+    Raises UsageError when there is none, ConfigurationError when the files of all of them are wrong.
+    """
+    from executor.master.configs import load_configs
+    from executor.master.render import render
+
+    loaded = load_configs(configs)
+    fitting = [d for d in loaded.devices.values() if d.device_type == kind and set(tags) <= d.tags]
     if not fitting:
         known = ", ".join(sorted(loaded.device_types())) or "none"
-        raise UsageError(f"no device of type {kind!r} in {configs}", f"Types with a device: {known}.")
+        wanted = f" with the tags {', '.join(tags)}" if tags else ""
+        raise UsageError(f"no device of type {kind!r}{wanted} in {configs}", f"Types with a device: {known}.")
     broken = [d for d in fitting if d.problem]
     good = [d for d in fitting if not d.problem]
     if not good:
         raise ConfigurationError(broken[0].problem)
     return render(good[0], context), good[0].name
+
+
+def is_group(text: str, filename: str) -> bool:
+    """Whether a job is a submission for several devices."""
+    from executor.schema.job import parse_job
+
+    job = parse_job(text, filename).job if "lava-multinode" in text else None
+    return job is not None and job.multinode is not None

@@ -14,6 +14,7 @@ from executor.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from executor.pipeline.check import Checked
+    from executor.pipeline.group import GroupChecked
     from executor.pipeline.world import World
 
 
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
     help="""Check a job and print its plan.
 
     Prints every problem with its place. Without --device, a device of the job's type is taken from the local
-    device-configs; where there are none, the master is asked. Exit codes: 0 valid, 2 invalid, 3 the device or
+    device-configs; where there are none, the master is asked. A submission for several devices is split, and
+    one job of each role is checked and planned. Exit codes: 0 valid, 2 invalid, 3 the device or
     the lab is at fault.""",
     examples=(
         "lava-exec validate job.yaml --device device.yaml",
@@ -38,8 +40,9 @@ if TYPE_CHECKING:
 @click.option("--strict", is_flag=True, help="Refuse timeouts longer than the job's too.")
 @click.option("--no-strict", "lenient", is_flag=True, help="Warn about unknown keys instead of refusing.")
 def validate(*, job: str, device: str, offline: bool, strict: bool, lenient: bool) -> int:
-    from executor.cli.check import find_device, read_text
+    from executor.cli.check import device_of_type, find_device, is_group, read_text
     from executor.pipeline.check import check_job
+    from executor.pipeline.group import check_group
 
     here = app()
     if strict and lenient:
@@ -53,6 +56,18 @@ def validate(*, job: str, device: str, offline: bool, strict: bool, lenient: boo
         text = absolute_urls(text, Path(job).parent)
     if not device and here.device_configs is None:
         return _ask_master(here, text, name, strict)
+    configs = here.device_configs
+    if not device and configs is not None and is_group(text, name):
+        group = check_group(
+            text,
+            lambda role: device_of_type(role.device_type or "", role.tags, role.context, configs),
+            filename=name,
+            strict=not lenient,
+            refuse_long_timeouts=strict,
+            world=None if offline else _world(),
+        )
+        _show_group(here, group)
+        return int(group.exit_code)
     found, device_name = find_device(device, text, name, here.device_configs)
     done = check_job(
         text,
@@ -98,6 +113,44 @@ def as_data(done: Checked) -> dict[str, Any]:
         "rewrites": [str(r) for r in done.rewrites],
         "pipeline": plan_data(done.planned) if valid and done.planned is not None else [],
     }
+
+
+def _show_group(here: App, done: GroupChecked) -> None:
+    from executor.cli.problems import as_data as problem_data
+    from executor.cli.problems import show_problems
+    from executor.pipeline.describe import as_data as plan_data
+    from executor.pipeline.describe import as_text
+
+    planned = [(one, one.checked.planned) for one in done.roles if not done.errors]
+    if here.output_format() == "text":
+        show_problems(done.problems, here, done.sources)
+        for one, plan in planned:
+            count = f"{one.role.count} job{'s' if one.role.count != 1 else ''}"
+            head = here.out.paint(f"role {one.role.name}, {count}, on {one.device}", "bold")
+            write(sys.stdout, f"{head}\n{as_text(plan) if plan is not None else ''}\n")
+        here.say("invalid" if done.errors else f"valid{_counted(len(done.problems))}")
+        return
+    data = {
+        "valid": not done.errors,
+        "errors": [problem_data(p) for p in done.errors],
+        "warnings": [problem_data(p) for p in done.problems if p.severity != "error"],
+        "rewrites": [str(r) for r in done.parsed.rewrites],
+        "pipeline": [],
+        "roles": {
+            one.role.name: {
+                "count": one.role.count,
+                "device": one.device,
+                "pipeline": plan_data(plan) if plan is not None else [],
+            }
+            for one, plan in planned
+        },
+    }
+    if here.json:
+        here.show_json(data)
+    else:
+        import yaml
+
+        write(sys.stdout, yaml.safe_dump(data, sort_keys=False, allow_unicode=True))
 
 
 def _show_text(here: App, done: Checked) -> None:

@@ -73,21 +73,25 @@ class Checked:
     @property
     def error(self) -> LavaExecError | None:
         """All errors as one, of the class that weighs most (spec: action-pipeline §1, validate)."""
-        found = self.errors
-        if not found:
-            return None
-        text = "; ".join(f"{p.action or p.where or p.file}: {p.message}".removeprefix(": ") for p in found)
-        kinds = {p.error_type for p in found}
-        for name, kind, head in _CLASSES:
-            if name in kinds:
-                return kind(f"{head}: {text}", found[0].hint)
-        return JobError(text)
+        return as_error(self.errors)
 
     @property
     def exit_code(self) -> ExitCode:
         """0 valid, 2 invalid, 3 device or lab at fault, 70 our own fault (design §5)."""
         error = self.error
         return error.exit_code if error is not None else ExitCode.OK
+
+
+def as_error(found: list[Problem]) -> LavaExecError | None:
+    """Problems as one error, of the class that weighs most; None of none."""
+    if not found:
+        return None
+    text = "; ".join(f"{p.action or p.where or p.file}: {p.message}".removeprefix(": ") for p in found)
+    kinds = {p.error_type for p in found}
+    for name, kind, head in _CLASSES:
+        if name in kinds:
+            return kind(f"{head}: {text}", found[0].hint)
+    return JobError(text)
 
 
 def check_job(

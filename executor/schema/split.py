@@ -26,7 +26,7 @@ _OF_ROLE = (*_TOP, "count", "timeout", "request", "expect_role")
 
 @dataclass(frozen=True)
 class Part:
-    """One job of the group. `places`: where its actions stand in the submission."""
+    """One job of the group. `places`: where what it has stands in the submission."""
 
     role: str
     sub_id: int
@@ -56,6 +56,7 @@ def split(parsed: ParsedJob, target_group: str) -> list[Part]:
     for role in group.roles.values():
         own = given["roles"][role.name]
         actions, places = _actions(data["actions"], role.name)
+        places |= {(key,): ("protocols", NAME, "roles", role.name, key) for key in _TOP}
         for _ in range(role.count):
             member = {**shared, "role": role.name, "sub_id": len(parts), **_member(role, own, given)}
             definition = {

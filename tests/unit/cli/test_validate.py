@@ -152,3 +152,41 @@ def test_old_forms_are_counted_and_with_v_shown(cli: Cli, job: Path) -> None:
     args = ("validate", job, "--offline", "--device", "qemu-01")
     assert "1 old form read as today's (-v shows them)" in cli(*args).stderr
     assert "read as today's form: timeouts.job: 5m → {minutes: 5}" in cli(*args, "-v").stderr
+
+
+SUBMISSION = """job_name: link
+timeouts: {job: {minutes: 10}}
+protocols:
+  lava-multinode:
+    roles:
+      server: {device_type: qemu, count: 1}
+      client: {device_type: qemu, count: 2}
+actions:
+- deploy:
+    to: tmpfs
+    role: [server, client]
+    os: debian
+    images: {rootfs: {url: 'http://files.example/i', image_arg: '-drive file={rootfs}'}}
+- boot: {method: qemu, role: [server, client], prompts: ['# ']}
+- test:
+    role: [server, client]
+    definitions: [{from: git, repository: 'http://files.example/x.git', path: a.yaml, name: a}]
+"""
+
+
+def test_a_submission_for_several_devices_is_split(cli: Cli, job: Path) -> None:
+    job.write_text(SUBMISSION)
+    result = cli("validate", job, "--offline")
+    assert result.exit_code == 0, result.stderr
+    assert "role server, 1 job, on qemu-01" in result.stdout
+    assert "role client, 2 jobs, on qemu-01" in result.stdout
+    data = json.loads(cli("validate", job, "--offline", "--format", "json").stdout)
+    assert names(data["roles"]["client"]["pipeline"]).count("multinode-test") == 1
+
+
+def test_what_is_wrong_with_one_of_its_jobs_has_its_line(cli: Cli, job: Path) -> None:
+    job.write_text(SUBMISSION.replace("prompts:", "promts:"))
+    result = cli("validate", job, "--offline", "--format", "json")
+    assert result.exit_code == 2
+    (problem,) = json.loads(result.stdout)["errors"]
+    assert (problem["line"], problem["did_you_mean"]) == (14, "prompts")
