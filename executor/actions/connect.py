@@ -66,6 +66,10 @@ class ConnectDevice(Action):
         connection = self.device.primary
         if connection is None:
             raise ConfigurationError("the device file has no console to connect to")
+        if (shared := _connected_elsewhere(run, connection)) is not None:
+            run.log.debug(f"{shared.name} is connected already, by the namespace {shared.namespace}")
+            shared.namespace, namespace.console = namespace.name, shared
+            return
         namespace.console = open_console(run, connection)
 
     def cleanup(self, run: Run) -> None:
@@ -112,6 +116,15 @@ class ResetConnection(RetryAction):
     def plan(self, site: Site) -> Iterable[Action]:
         yield DisconnectDevice(self.device)
         yield ConnectDevice(self.device)
+
+
+def _connected_elsewhere(run: Run, connection: Connection) -> Console | None:
+    """The same console in another namespace: a port takes one client, and a board has one first stage."""
+    for other in run.context.namespaces.values():
+        console = other.console
+        if console is not None and console.alive and console.name == connection.name:
+            return console
+    return None
 
 
 def close_console(run: Run) -> None:

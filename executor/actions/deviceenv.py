@@ -32,7 +32,7 @@ class ExportDeviceEnv(Action):
     description = "export the worker's environment for devices in the device's shell"
 
     def run(self, run: Run) -> None:
-        variables = run.context.worker.environment
+        variables = {**run.context.worker.environment, **_of_deployment(run)}
         if not variables:
             return
         console = run.console
@@ -43,3 +43,9 @@ class ExportDeviceEnv(Action):
             if run.namespace.shell_file:
                 console.send_line(f"echo {shlex.quote(line)} >> {run.namespace.shell_file}")
                 console.expect(run.connection.prompts, run.operation)
+
+
+def _of_deployment(run: Run) -> dict[str, str]:
+    """What the deployment found out, such as where the root is mounted from (spec: device-config §1)."""
+    root = run.namespace.nfs_root
+    return {"NFS_ROOTFS": root.path, "NFS_SERVER_IP": root.server} if root is not None else {}

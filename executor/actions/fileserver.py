@@ -1,15 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One file by HTTP, for as long as a device needs it (spec: job-format §6, `transfer_overlay`)."""
+"""Files by HTTP, for as long as a device needs them.
+
+Spec: job-format §6 (`transfer_overlay`) and §5 (`{DOWNLOAD_URL}` of images for a board's own media).
+"""
 
 from __future__ import annotations
 
 import secrets
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import quote
 
 from executor.errors import InfrastructureError
 
@@ -19,12 +23,21 @@ _POLL_SECONDS = 0.05  # in which the server notices that it shall end
 
 @contextmanager
 def serve_file(path: Path, address: str) -> Iterator[str]:
-    """Serve `path` at `address` on a free port; gives the URL, which nobody can guess.
+    """Serve one file; gives its URL."""
+    with serve_files({path.name: path}, address) as base:
+        yield base + quote(path.name)
+
+
+@contextmanager
+def serve_files(files: Mapping[str, Path], address: str) -> Iterator[str]:
+    """Serve `files` by their names at `address` on a free port; gives the URL of their directory, which
+    nobody can guess.
 
     Raises InfrastructureError when the address is not one of this machine's.
     """
-    place = f"/{secrets.token_urlsafe(12)}/{path.name}"
-    handler = type("Handler", (_Handler,), {"place": place, "path_served": path})
+    directory = f"/{secrets.token_urlsafe(12)}/"
+    places = {directory + quote(name): path for name, path in files.items()}
+    handler = type("Handler", (_Handler,), {"places": places})
     try:
         server = ThreadingHTTPServer((address, 0), handler)
     except OSError as error:
@@ -40,7 +53,7 @@ def serve_file(path: Path, address: str) -> Iterator[str]:
     thread.start()
     host = f"[{address}]" if ":" in address else address
     try:
-        yield f"http://{host}:{server.server_address[1]}{place}"
+        yield f"http://{host}:{server.server_address[1]}{directory}"
     finally:
         server.shutdown()
         thread.join()
@@ -48,27 +61,27 @@ def serve_file(path: Path, address: str) -> Iterator[str]:
 
 
 class _Handler(BaseHTTPRequestHandler):
-    place = ""
-    path_served = Path()
+    places: Mapping[str, Path] = {}  # path in the URL → file
     timeout = _IDLE_SECONDS
 
     def do_GET(self) -> None:
-        if self._begin():
-            with self.path_served.open("rb") as file:
+        if (path := self._begin()) is not None:
+            with path.open("rb") as file:
                 shutil.copyfileobj(file, self.wfile)
 
     def do_HEAD(self) -> None:
         self._begin()
 
-    def _begin(self) -> bool:
-        if self.path != self.place:
+    def _begin(self) -> Path | None:
+        path = self.places.get(self.path)
+        if path is None:
             self.send_error(404)
-            return False
+            return None
         self.send_response(200)
         self.send_header("Content-Type", "application/octet-stream")
-        self.send_header("Content-Length", str(self.path_served.stat().st_size))
+        self.send_header("Content-Length", str(path.stat().st_size))
         self.end_headers()
-        return True
+        return path
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class calls it so
         """The device's side is in the log already."""

@@ -29,6 +29,7 @@ class Finalize(Action):
         for console in run.context.consoles:
             console.close(run.deadline)
         run.context.consoles.clear()
+        run.context.closing.close()
 
 
 class PowerOff(DeviceCommand):

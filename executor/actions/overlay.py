@@ -102,11 +102,24 @@ class CreateOverlay(LavaOverlay):
 
 
 class SshAuthorize(Action):
-    """Put the device's public key into the overlay, so that a later ssh boot is let in."""
+    """Put the device's public key beside the overlay, so that a later ssh boot is let in."""
 
     name = "ssh-authorize"
     summary = "authorise ssh"
     description = "authorise the key that the device file names"
+
+    def run(self, run: Run) -> None:
+        if self.block is None or self.block.parameters.get("authorize") != "ssh":
+            return
+        from executor.actions.sshclient import public_key
+        from executor.testshell.archive import Archive
+
+        path = run.context.work / f"authorized-{self.level}.tar.gz"
+        with Archive(path) as archive:
+            archive.directory("/root", 0o700)
+            archive.directory("/root/.ssh", 0o700)
+            archive.file("/root/.ssh/authorized_keys", public_key(run.context.device), 0o600)
+        run.namespace.overlay_authorized = path
 
 
 class MultinodeOverlay(Action):

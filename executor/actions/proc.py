@@ -39,6 +39,7 @@ PACKAGES = {
     "bzr": "brz",
     "cpio": "cpio",
     "debugfs": "e2fsprogs",
+    "dtc": "device-tree-compiler",
     "dfu-util": "dfu-util",
     "dumpe2fs": "e2fsprogs",
     "e2fsck": "e2fsprogs",

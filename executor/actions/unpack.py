@@ -71,8 +71,10 @@ class OverlayUnpack(Action):
             yield self.problem(reason, "transfer_overlay", error_type="Infrastructure")
 
     def run(self, run: Run) -> None:
+        from executor.actions.netboot.contents import overlays
+
         namespace, way = run.namespace, self.transfer.transfer_method
-        archives = [path for path in (namespace.overlay, namespace.overlay_secrets) if path is not None]
+        archives = overlays(namespace)
         if not archives:
             raise JobError("there is no overlay to transfer", "a deploy block must come before this block")
         if way == NFS:

@@ -228,9 +228,7 @@ class Session:
         if spec.device_rules:
             self.directory.check_nodes()
         for directory in service_directories(spec, self._places):
-            directory.mkdir(mode=0o755, parents=True, exist_ok=True)
-            if os.geteuid() == 0:
-                os.chown(directory, facts.uid, facts.gid)
+            _make_served(directory, facts.uid, facts.gid)
         path = secretplace.store(self._secrets, facts.uid) if self._secrets else None
         self._places = msgspec.structs.replace(self._places, secrets=path)
         self._save(
@@ -363,3 +361,16 @@ class Session:
     def _note(self, text: str) -> None:
         log.info("job %s: %s", self._record.job_id, text)
         self.directory.note(text)
+
+
+def _make_served(directory: Path, uid: int, gid: int) -> None:
+    """A directory of this job where the TFTP or NFS server looks. Raises InfrastructureError."""
+    try:
+        directory.mkdir(mode=0o755, parents=True, exist_ok=True)
+        if os.geteuid() == 0:
+            os.chown(directory, uid, gid)
+    except OSError as problem:
+        raise InfrastructureError(
+            f"{directory} cannot be made: {problem.strerror}",
+            f"jobs that boot boards over the network need it: may the agent write to {directory.parent}?",
+        ) from problem

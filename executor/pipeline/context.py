@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Protocol
@@ -118,6 +119,7 @@ class NfsRoot:
     server: str
     path: str  # as the server exports it
     directory: Path | None = None  # here, when the job may write to it
+    arguments: str = ""  # of the job, for the kernel that mounts it
 
 
 @dataclass
@@ -135,6 +137,7 @@ class Namespace:
     definitions: dict[int, PlacedDefinition] = field(default_factory=dict)  # by the same index
     overlay: Path | None = None  # the kept tarball, without secrets
     overlay_secrets: Path | None = None  # the second archive, not kept
+    overlay_authorized: Path | None = None  # a third one with the ssh key that is let in
     overlay_disk: OverlayDisk | None = None
     installer: Installer | None = None
     fastboot_serial: str = ""  # of the board, where it was found out
@@ -162,7 +165,7 @@ class Namespace:
     def deploy_anew(self) -> None:
         """Forget what an earlier deployment brought; its console stays until the next boot."""
         self.artifacts.clear()
-        self.overlay = self.overlay_secrets = self.overlay_disk = None
+        self.overlay = self.overlay_secrets = self.overlay_authorized = self.overlay_disk = None
         self.overlay_applied = False
         self.kernel_type = self.extra_files = ""
         self.nfs_root = self.served = self.installer = None
@@ -188,6 +191,8 @@ class JobContext:
     consoles: list[Console] = field(default_factory=list)
     secrets: dict[str, str] = field(default_factory=dict)
     cases: dict[str, int] = field(default_factory=dict)  # result -> count, outside suite `lava`
+    received: dict[str, dict[str, str]] = field(default_factory=dict)  # message id → values that it brought
+    closing: ExitStack = field(default_factory=ExitStack)  # servers for the device, ended by finalize
     state: dict[str, Any] = field(
         default_factory=dict
     )  # for third-party methods: key = their distribution name

@@ -13,7 +13,7 @@ import re
 import shlex
 from collections.abc import Iterable
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, cast
 
 from msgspec import Meta
 
@@ -62,7 +62,7 @@ class Qemu(Method):
 
     @classmethod
     def action(cls, request: Request) -> Action:
-        return BootImageRetry(cast("QemuParameters", request.typed))
+        return BootImageRetry(cast("QemuParameters", request.typed), ExecuteQemu)
 
 
 class BootImageRetry(RetryAction):
@@ -72,11 +72,11 @@ class BootImageRetry(RetryAction):
     summary = "boot with retry"
     description = "boot the image and reach its shell, with retry"
 
-    def __init__(self, parameters: QemuParameters) -> None:
-        self.parameters = parameters
+    def __init__(self, parameters: QemuParameters, execute: type[ExecuteQemu]) -> None:
+        self.parameters, self.execute = parameters, execute
 
     def plan(self, site: Site) -> Iterable[Action]:
-        yield BootQemuImage()
+        yield BootQemuImage(self.execute)
         yield from shell_tail(site, self.parameters)
 
     def validate(self, world: World) -> Iterable[Problem]:
@@ -92,8 +92,11 @@ class BootQemuImage(RetryAction):
     summary = "boot QEMU image"
     description = "start QEMU with the device's command line"
 
+    def __init__(self, execute: type[ExecuteQemu]) -> None:
+        self.execute = execute
+
     def plan(self, site: Site) -> Iterable[Action]:
-        yield ExecuteQemu(site.device, site.job.context, _image_options(site))
+        yield self.execute(site.device, site.job.context, _image_options(site))
 
 
 class ExecuteQemu(Action):
@@ -106,9 +109,10 @@ class ExecuteQemu(Action):
     summary = "execute QEMU"
     description = "run QEMU on a pty of its own"
     restarts_device = True
+    method: ClassVar[str] = "qemu"  # of the device file, whose parameters are taken
 
     def __init__(self, device: Device, context: dict[str, Any], extra: list[str] | None = None) -> None:
-        method_ = device.boot_methods.get("qemu")
+        method_ = device.boot_methods.get(self.method)
         given = method_.get("parameters") if isinstance(method_, dict) else None
         self.parameters: dict[str, Any] = given if isinstance(given, dict) else {}
         self.context = context

@@ -146,4 +146,6 @@ class QemuNfsDeploy(Action):
         self.resource = resource
 
     def run(self, run: Run) -> None:
-        unpack_root(run, run.namespace.artifacts[ROOT], self.resource.prefix or "")
+        artifact = run.namespace.artifacts[ROOT]
+        root = unpack_root(run, artifact, self.resource.prefix or "")
+        root.arguments, artifact.image_arg = artifact.image_arg, ""  # they are the kernel's, not QEMU's

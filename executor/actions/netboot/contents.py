@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from executor.actions.netboot.nfsroot import plain_tar, unpack_into
+from executor.actions.netboot.nfsroot import tar_compression, unpack_into
 from executor.errors import InfrastructureError, JobError
 from executor.model.launch import Needs
 from executor.pipeline.action import Action
@@ -38,7 +38,7 @@ class ExtractModules(Action):
         root = run.namespace.nfs_root
         if modules is None or not self.into_root or root is None or root.directory is None:
             return
-        unpack_into(run, root.directory, [plain_tar(modules).path], "modules")
+        unpack_into(run, root.directory, [modules.path], "modules", tar_compression(modules))
 
 
 class ApplyOverlayTftp(Action):
@@ -51,19 +51,13 @@ class ApplyOverlayTftp(Action):
 
     def __init__(self, target: Target) -> None:
         self.target = target
-        self.fetched = False  # the device fetches the overlay itself after boot
+        self.fetched = False
 
     def needs(self) -> Needs:
         return Needs(mounts=frozenset({"nfs"} if self.target == "nfsrootfs" else ()))
 
     def plan(self, site: Site) -> Iterable[Action]:
-        self.fetched = any(
-            block.section == "boot"
-            and site.block is not None
-            and block.namespace == site.block.namespace
-            and block.parameters.get("transfer_overlay")
-            for block in site.job.blocks
-        )
+        self.fetched = fetches_overlay(site)
         return ()
 
     def validate(self, world: World) -> Iterable[Problem]:
@@ -92,6 +86,18 @@ class ApplyOverlayTftp(Action):
             )
 
 
+def fetches_overlay(site: Site) -> bool:
+    """Does the device fetch the overlay itself after boot (spec: job-format §6, transfer_overlay)?"""
+    return any(
+        block.section == "boot"
+        and site.block is not None
+        and block.namespace == site.block.namespace
+        and block.parameters.get("transfer_overlay")
+        for block in site.job.blocks
+    )
+
+
 def overlays(namespace: Namespace) -> list[Path]:
-    """The tarballs that make the overlay: what is kept, and the secrets."""
-    return [path for path in (namespace.overlay, namespace.overlay_secrets) if path is not None]
+    """The tarballs that make the overlay: what is kept, the secrets, the key that is let in."""
+    every = (namespace.overlay, namespace.overlay_secrets, namespace.overlay_authorized)
+    return [path for path in every if path is not None]

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from executor.pipeline.run import Run
     from executor.pipeline.world import World
 
-_PACKED = ("gz", "bz2", "xz", "zstd", "zip", "lz4")
+_TARBALLS = ("gz", "bz2", "xz", "zstd")
+_PACKED = (*_TARBALLS, "zip", "lz4")
 
 
 class ExtractNfsRootfs(Action):
@@ -50,23 +51,31 @@ class ExtractNfsRootfs(Action):
             unpack_root(run, run.namespace.artifacts["nfsrootfs"], self.resource.prefix or "")
 
 
-def unpack_root(run: Run, artifact: Artifact, prefix: str) -> None:
+def unpack_root(run: Run, artifact: Artifact, prefix: str) -> NfsRoot:
     """Unpack the tarball; the directory `prefix` in it becomes the device's root."""
     from executor.actions.tarsafe import unpack
+    from executor.actions.tartree import Limits
 
     context = run.context
     top = new_directory(context.nfs, context.worker.job_id, "extract-nfsrootfs")
     done = unpack(
-        artifact.path, top, deadline=run.deadline, policy=root_policy(), name=plain_tar(artifact).label
+        artifact.path,
+        top,
+        deadline=run.deadline,
+        compression=tar_compression(artifact),
+        policy=root_policy(),
+        limits=Limits(size=context.worker.limits.work_bytes),
+        name=artifact.label,
     )
     root = top.joinpath(*PurePosixPath(prefix).parts)
     if prefix and not (root.is_dir() and root.resolve().is_relative_to(top.resolve())):
         raise JobError(f"nfsrootfs has no directory {prefix!r}", "`prefix` is a directory inside the tarball")
-    run.namespace.nfs_root = NfsRoot(nfs_server(context), str(root), root)
+    made = run.namespace.nfs_root = NfsRoot(nfs_server(context), str(root), root)
     run.log.info(f"nfsrootfs: {done.count} files, {done.size} bytes in {root}")
     if done.skipped:
         run.log.debug(f"nfsrootfs: {done.skipped} device nodes left out, the kernel makes its own")
     run.results |= {"files": done.count, "size": done.size}
+    return made
 
 
 def root_policy() -> Policy:
@@ -76,16 +85,20 @@ def root_policy() -> Policy:
     return replace(ROOTFS, owners=True, special="make") if os.geteuid() == 0 else ROOTFS
 
 
-def plain_tar(artifact: Artifact) -> Artifact:
-    """The artefact itself; raises JobError when it is packed in a way that the job does not say."""
+def tar_compression(artifact: Artifact, known: Sequence[str] = _TARBALLS) -> str:
+    """How a tarball is still packed, when the job did not say so: its first bytes leave no doubt, and the
+    first V2 jobs never said it (spec: seeds, nfsrootfs). Raises JobError for what is none of `known`.
+    """
     with artifact.path.open("rb") as file:
         found = looks_like(file.read(HEAD))
+    if found in known:
+        return found
     if found in _PACKED:
         raise JobError(
             f"{artifact.label}: the tarball is packed with {found}",
             f"write `compression: {found}` beside its url",
         )
-    return artifact
+    return ""
 
 
 def unpack_into(run: Run, root: Path, archives: Sequence[Path], what: str, compression: str = "") -> None:

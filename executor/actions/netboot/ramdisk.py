@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from executor.actions.image import uimage
 from executor.actions.netboot.contents import overlays
-from executor.actions.netboot.nfsroot import plain_tar
+from executor.actions.netboot.nfsroot import tar_compression
 from executor.actions.netboot.parameters import TftpParameters, takes_modules
 from executor.actions.netboot.share import publish, served_directory
 from executor.errors import InfrastructureError, JobError
@@ -127,7 +127,8 @@ class CompressRamdisk(Action):
         from executor.actions.image.ramdisk import append
 
         archives = self._archives(run)
-        wanted = self.header == "u-boot"
+        # Device files of the first V2 jobs do not say it: there a header is replaced by the same.
+        wanted = self.header == "u-boot" or (header and not self.header)
         if not archives and header == wanted:
             return
         target = served_directory(run.namespace, "ramdisk") / artifact.file_name
@@ -153,7 +154,9 @@ class CompressRamdisk(Action):
         given, namespace = self.parameters, run.namespace
         archives: list[Path] = []
         if "modules" in namespace.artifacts and takes_modules(given.ramdisk):
-            archives.append(plain_tar(namespace.artifacts["modules"]).path)
+            modules = namespace.artifacts["modules"]
+            tar_compression(modules, ("gz",))
+            archives.append(modules.path)
         if given.overlay_target == "ramdisk" and overlays(namespace):
             archives += overlays(namespace)
             namespace.overlay_applied = True

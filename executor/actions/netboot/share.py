@@ -6,7 +6,6 @@ TFTP knows no passwords, so the name of a directory is the only secret that a fi
 
 from __future__ import annotations
 
-import os
 import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -57,33 +56,36 @@ def publish(run: Run, artifact: Artifact, key: str) -> None:
 
     Raises JobError for a file that TFTP servers do not transfer (spec: job-format §5, tftp).
     """
+    target = artifact.path
+    if not target.is_relative_to(run.context.tftp):
+        # A directory is what `archive: tar` has made.
+        name = target.name if target.is_dir() else artifact.file_name
+        target = served_directory(run.namespace, key) / name
+    for source in _files(artifact.path):
+        _serve(run, source, target / source.relative_to(artifact.path), artifact.label)
+    artifact.path, artifact.shared = target, False
+    artifact.served = str(target.relative_to(run.context.tftp))
+    run.log.debug(f"{artifact.label}: served as {artifact.served}")
+
+
+def _files(path: Path) -> list[Path]:
+    return [path] if path.is_file() else [found for found in sorted(path.rglob("*")) if found.is_file()]
+
+
+def _serve(run: Run, source: Path, target: Path, label: str) -> None:
+    """A file at its place, which the server may read and TFTP can transfer."""
     from executor.actions.image.copy import private_copy
 
-    context = run.context
-    size = artifact.path.stat().st_size
-    if size >= context.worker.limits.tftp_file_bytes:
+    size, most = source.stat().st_size, run.context.worker.limits.tftp_file_bytes
+    if size >= most:
         raise JobError(
-            f"{artifact.label} has {size} bytes, beyond what is served by TFTP",
-            f"the limit of this worker is {context.worker.limits.tftp_file_bytes} bytes",
+            f"{label} has {size} bytes, beyond what is served by TFTP",
+            f"the limit of this worker is {most} bytes",
         )
-    target = artifact.path
-    if not is_served(context, target):
-        target = served_directory(run.namespace, key) / artifact.file_name
-        private_copy(artifact.path, target, deadline=run.deadline)
-    os.chmod(target, _FILE_MODE)  # noqa: PTH101
-    artifact.path, artifact.shared, artifact.size = target, False, size
-    artifact.served = str(target.relative_to(context.tftp))
-    run.log.debug(f"{artifact.label}: served as {artifact.served}, {size} bytes")
-
-
-def is_served(context: JobContext, path: Path) -> bool:
-    """Does the file lie at the TFTP server already?"""
-    return path.is_relative_to(context.tftp)
-
-
-def tftp_server(context: JobContext) -> str:
-    """The address that boards ask."""
-    return context.worker.tftp_ip or context.worker.dispatcher_ip
+    if source != target:
+        target.parent.mkdir(mode=_DIRECTORY_MODE, parents=True, exist_ok=True)
+        private_copy(source, target, deadline=run.deadline)
+    target.chmod(_FILE_MODE)
 
 
 def nfs_server(context: JobContext) -> str:

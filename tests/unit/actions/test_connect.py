@@ -24,6 +24,7 @@ from executor.console.watcher import Mode
 from executor.errors import ConfigurationError, InfrastructureError
 from executor.model import journal
 from executor.model.device import Connection, Device
+from executor.model.job import Block
 from executor.pipeline.action import Action
 from executor.pipeline.check import check_job
 from executor.pipeline.planner import Site
@@ -72,6 +73,22 @@ def test_the_console_is_opened_once_and_ends_with_the_cleanup(tmp_path: Path) ->
     assert scene.context.consoles == []
     assert (scene.context.out / "console-common-main.raw").is_file()
     action.cleanup(run)
+
+
+def test_a_board_has_one_console_whatever_the_namespace(tmp_path: Path) -> None:
+    device = board()
+    scene = Scene(tmp_path, device=device, clock=time.monotonic)
+    first, second = boot(ConnectDevice(device)), boot(ConnectDevice(device))
+    second.block = Block(section="boot", index=1, parameters={}, namespace="second")
+    second.namespace = "second"
+    run = scene.run(first)
+    scene.run(second)
+    console = scene.namespace.console
+    assert console is not None
+    assert scene.context.namespace("second").console is console
+    assert console.namespace == "second"
+    assert scene.context.consoles == [console]
+    first.cleanup(run)
 
 
 def test_a_console_that_has_gone_is_opened_anew(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from executor.actions.fileserver import serve_file
+from executor.actions.fileserver import serve_file, serve_files
 from executor.errors import InfrastructureError
 
 
@@ -32,6 +32,16 @@ def test_only_that_file_and_only_for_the_time(tmp_path: Path) -> None:
                 get(url.rsplit("/", 2)[0] + path)
     with pytest.raises(urllib.error.URLError):
         get(url)
+
+
+def test_files_lie_beside_each_other(tmp_path: Path) -> None:
+    for name in ("disk image.img", "disk.bmap"):
+        (tmp_path / name).write_text(name)
+    with serve_files({path.name: path for path in tmp_path.iterdir()}, "127.0.0.1") as base:
+        assert get(base + "disk%20image.img")[1] == b"disk image.img"
+        assert get(base + "disk.bmap")[1] == b"disk.bmap"
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            get(base)
 
 
 @pytest.mark.parametrize("address", ["192.0.2.1", "not an address"])

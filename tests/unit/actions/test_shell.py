@@ -19,6 +19,7 @@ from executor.model.device import Device
 from executor.model.job import BootParameters, Job
 from executor.model.parameters import AutoLogin as Credentials
 from executor.pipeline.check import check_job
+from executor.pipeline.context import NfsRoot
 from executor.pipeline.world import IdealWorld
 from executor.testing import jobs
 from executor.testing.board import Board
@@ -262,6 +263,14 @@ def test_without_variables_nothing_is_typed(tmp_path: Path) -> None:
     board.run(ExportDeviceEnv())
     board.run(DeployDeviceEnv())
     assert board.port.typed == ""
+
+
+def test_where_the_root_is_mounted_from_is_told(tmp_path: Path) -> None:
+    board = Board(tmp_path, Shell())
+    board.scene.namespace.prompts = ["/ # "]
+    board.scene.namespace.nfs_root = NfsRoot("192.0.2.1", "/srv/nfs/42/x")
+    board.run(ExportDeviceEnv())
+    assert list(typed(board)) == ["export NFS_ROOTFS=/srv/nfs/42/x", "export NFS_SERVER_IP=192.0.2.1"]
 
 
 def test_an_android_shell_has_no_file_of_its_own(tmp_path: Path) -> None:

@@ -575,6 +575,18 @@ def test_directories_of_the_services_belong_to_the_job(bench: Callable[..., Benc
     assert not (tmp_path / "srv" / "tftp" / "7").exists()
 
 
+def test_a_directory_of_the_services_that_cannot_be_made_is_told(
+    bench: Callable[..., Bench], tmp_path: Path
+) -> None:
+    b = bench(good)
+    session = b.session()
+    (tmp_path / "srv").write_text("in the way")
+    session._places = msgspec.structs.replace(session._places, host=tmp_path)
+    spec = plan_container("7", Needs(image="qemu", mounts=frozenset({"nfs"})), {}, FACTS)
+    with pytest.raises(InfrastructureError, match="srv/nfs/7 cannot be made: Not a directory"):
+        session.start(b.launch("job_name: x\n"), spec)
+
+
 def test_downloads_are_limited_by_the_worker_whatever_the_runner_asks(
     bench: Callable[..., Bench], tmp_path: Path
 ) -> None:

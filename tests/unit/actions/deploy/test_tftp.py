@@ -13,6 +13,7 @@ import pytest
 from executor.actions.image import uimage
 from executor.actions.image.cpio import list_cpio, write_archive
 from executor.actions.image.members import Form, Member
+from executor.model.deadline import Deadline
 from executor.model.worker import Limits
 from executor.pipeline.check import check_job
 from executor.testing import jobs
@@ -69,7 +70,7 @@ def test_files_get_the_names_that_a_bootloader_asks_for(tmp_path: Path) -> None:
     assert served.endswith("/kernel/zImage")
     assert made.file("kernel").read_bytes() == b"kernel"
     assert made.file("dtb").read_bytes() == b"tree"
-    assert made.file("dtb").stat().st_mode & 0o777 == 0o644
+    assert {made.file(label).stat().st_mode & 0o777 for label in ("kernel", "dtb")} == {0o644}
     assert made.namespace.kernel_type == "zimage"
 
 
@@ -77,6 +78,15 @@ def test_extra_files_lie_in_one_directory(tmp_path: Path) -> None:
     made = tftp(tmp_path, {"extra_files": {"one": URL + "zImage", "two": URL + "board.dtb"}})
     folder = made.scene.context.tftp / made.namespace.extra_files
     assert sorted(path.name for path in folder.iterdir()) == ["board.dtb", "zImage"]
+
+
+def test_an_unpacked_archive_is_served_as_a_directory(tmp_path: Path) -> None:
+    made = tftp(tmp_path, {"extra_files": {"boot": {"url": URL + "modules.tar", "archive": "tar"}}})
+    folder = made.scene.context.tftp / made.namespace.extra_files
+    (found,) = [path for path in folder.rglob("*") if path.is_file()]
+    assert found.read_bytes() == b"module"
+    assert found.parts[-4:] == ("modules", "6.1", "kernel", "a.ko")
+    assert found.stat().st_mode & 0o777 == 0o644
 
 
 def test_overlays_of_the_device_tree_are_numbered(tmp_path: Path) -> None:
@@ -89,6 +99,7 @@ def test_the_ramdisk_receives_modules_and_overlay_behind_a_header(tmp_path: Path
     block = {"kernel": KERNEL, "ramdisk": URL + "initrd", "modules": URL + "modules.tar"}
     made = tftp(tmp_path, block, tested=True)
     header = uimage.parse(made.file("ramdisk").read_bytes()[:64])
+    assert made.file("ramdisk").stat().st_mode & 0o777 == 0o644
     assert (header.type, header.arch) == (uimage.TYPE_RAMDISK, uimage.ARCHES["arm"])
     found = names(made.file("ramdisk"), uimage.SIZE)
     assert {"bin", "lib/modules/6.1/kernel/a.ko", "lava-42/bin/lava-test-case"} <= set(found)
@@ -100,6 +111,30 @@ def test_without_a_header_the_ramdisk_begins_as_it_came(tmp_path: Path) -> None:
     content = made.file("ramdisk").read_bytes()
     assert content.startswith(ramdisk()[:4])
     assert "lava-42/bin/lava-test-case" in names(made.file("ramdisk"))
+
+
+def test_a_header_is_replaced_where_the_device_does_not_speak_of_it(tmp_path: Path) -> None:
+    plain, packed = tmp_path / "plain", tmp_path / "packed"
+    plain.write_bytes(ramdisk())
+    header = uimage.Header(0, 0, arch=uimage.ARCHES["mips"], name=b"theirs")
+    uimage.wrap(plain, packed, header, deadline=Deadline.after(60))
+    known = board()
+    del known["actions"]["deploy"]["parameters"]
+    block = {"to": "tftp", "os": "oe", "ramdisk": URL + "rd.u-boot", "ramdisk-type": "u-boot"}
+    made = deployed(tmp_path, block, {URL + "rd.u-boot": packed.read_bytes()}, device=known, tested=True)
+    assert made.outcome.error is None
+    found = uimage.parse(made.file("ramdisk").read_bytes()[: uimage.SIZE])
+    assert (found.name, found.arch) == (b"theirs", uimage.ARCHES["mips"])
+    assert "lava-42/bin/lava-test-case" in names(made.file("ramdisk"), uimage.SIZE)
+
+
+def test_modules_for_a_ramdisk_that_are_packed_otherwise_are_told(tmp_path: Path) -> None:
+    modules = write_tar(tmp_path / "m.tar.xz", MODULES, "xz").read_bytes()
+    files = {URL + "initrd": ramdisk(), URL + "m.tar.xz": modules}
+    block = {"to": "tftp", "ramdisk": URL + "initrd", "modules": URL + "m.tar.xz"}
+    made = deployed(tmp_path, block, files)
+    assert made.outcome.error is not None
+    assert made.outcome.error.hint == "write `compression: xz` beside its url"
 
 
 def test_a_ramdisk_that_shall_not_be_touched_is_not(tmp_path: Path) -> None:
