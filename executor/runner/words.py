@@ -77,13 +77,15 @@ def exit_code(error: LavaExecError | None, cases: dict[str, int]) -> ExitCode:
 
 
 def last_word(error: LavaExecError | None) -> str:
-    """Who has to act, what happened, what to do next: the help line of the error's class."""
+    """Who has to act, where, what happened, what to do next: the help line of the error's class."""
     if error is None:
         return "Job finished correctly"
     if error.exit_code == ExitCode.CANCELED:
         return error.message
     hint = f" ({error.hint})" if error.hint else ""
-    return f"{error.error_type} error, for {error.who}: {error.message}{hint}"
+    action, level, _ = error.place or ("", "", -1)
+    where = f", in {level} {action}" if action else ""
+    return f"{error.error_type} error, for {error.who}{where}: {error.message}{hint}"
 
 
 def shown(problem: Problem) -> str:

@@ -210,8 +210,11 @@ def test_the_exit_code_and_the_health_of_each_ending(
 def test_the_last_word_says_who_has_to_act_and_what_to_do() -> None:
     assert words.last_word(None) == "Job finished correctly"
     assert words.last_word(JobCanceled("the job was canceled")) == "the job was canceled"
-    told = words.last_word(InfrastructureError("no answer", "is the relay on?"))
+    error = InfrastructureError("no answer", "is the relay on?")
+    told = words.last_word(error)
     assert told == "Infrastructure error, for the lab admin: no answer (is the relay on?)"
+    error.place = ("power-off", "4.1", 7)
+    assert words.last_word(error).startswith("Infrastructure error, for the lab admin, in 4.1 power-off: no")
 
 
 def test_a_problem_in_one_line() -> None:

@@ -10,6 +10,8 @@ import re
 from html.parser import HTMLParser
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from executor.model import journal
 from executor.report.page import MAX_CASES, PageBuilder
@@ -103,6 +105,22 @@ def test_hostile_text_stays_text() -> None:
     assert "\u202e" not in text, "nor can it turn the direction of what is read"
     assert "\x1b" not in text
     assert r"\x1b[31mred\x07" in text
+
+
+@given(st.text(), st.text())
+def test_no_text_whatsoever_changes_the_page(line: str, name: str) -> None:
+    def of(line: str, name: str) -> list[str]:
+        book = Book()
+        book.add(journal.HEADER, {"job_id": name, "job_name": name, "metadata": {name: line}})
+        book.start("1", "step")
+        book.target(line)
+        book.result("0_" + name, "a" + line, "fail", units=line, measurement=1)
+        book.finish("1", "step", "fail", error_msg=line)
+        page = Page(text_of(book))
+        assert page.outside == []
+        return page.names
+
+    assert of("a" + line, "a" + name) == of("plain", "x")
 
 
 def test_a_job_that_still_runs_has_a_page() -> None:
