@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 @click.option("--suites", is_flag=True, help="With --format yaml: only name, job and id of each suite.")
 @click.option("--limit", type=click.IntRange(0), metavar="N", help="With --format yaml: at most N cases.")
 @click.option("--offset", type=click.IntRange(0), default=0, metavar="N", help="… from the Nth on.")
+@click.option("--metadata", is_flag=True, help="Print the job's own metadata instead, as YAML or JSON.")
 @click.option("--prefix", default="", help="Put before each class name in JUnit.")
 def results(*, job: str, suite: str, case: str, output: str | None, **options: Any) -> int:
     from executor.cli.source import journal_blocks
@@ -54,6 +55,8 @@ def results(*, job: str, suite: str, case: str, output: str | None, **options: A
     kind = here.output_format()
     if kind != "yaml" and (wish.suites or wish.limit is not None or wish.offset):
         raise UsageError("--suites, --limit and --offset belong to --format yaml")
+    if wish.metadata and kind not in ("text", "yaml", "json"):
+        raise UsageError("--metadata is printed as YAML or JSON")
     if kind == "html" and suite:
         raise UsageError("the page is of the whole job", "Leave SUITE out.")
     with journal_blocks(here, job) as source:
@@ -85,6 +88,7 @@ class Wish:
     suites: bool = False
     limit: int | None = None
     offset: int = 0
+    metadata: bool = False
 
 
 def _read(source: Iterator[bytes], kind: str) -> tuple[Summary, PageBuilder | None]:
@@ -112,6 +116,8 @@ def _end_by_the_master(here: App, job: str, summary: Summary) -> None:
 def render(summary: Summary, kind: str, here: App, wish: Wish) -> Iterable[str]:
     """The results in one of the formats."""
     suite = wish.suite
+    if wish.metadata:
+        return [_metadata(summary, kind)]
     if kind == "yaml":
         from executor.report.results_yaml import results_yaml, suites_yaml
 
@@ -138,6 +144,17 @@ def render(summary: Summary, kind: str, here: App, wish: Wish) -> Iterable[str]:
 
     table = results_table(summary, here.out, every=wish.every or bool(suite), suite=suite)
     return [table, "" if suite else verdict(summary, here.out)]
+
+
+def _metadata(summary: Summary, kind: str) -> str:
+    """The map that the job brought along, not interpreted."""
+    if kind == "json":
+        import msgspec
+
+        return msgspec.json.format(msgspec.json.encode(summary.header.metadata), indent=2).decode() + "\n"
+    import yaml
+
+    return yaml.safe_dump(summary.header.metadata, sort_keys=False, allow_unicode=True)
 
 
 def _one(summary: Summary, suite: str, case: str) -> int:

@@ -17,11 +17,13 @@ from executor.testing.book import Book
 
 from .conftest import Cli
 
+METADATA = {"branch": "next", "build": 7}
+
 
 @pytest.fixture
 def book() -> Book:
     book = Book()
-    book.add(HEADER, Header(job_id="r1", job_name="demo", device="qemu-01"))
+    book.add(HEADER, Header(job_id="r1", job_name="demo", device="qemu-01", metadata=METADATA))
     book.add("info", "hello")  # log line 0
     start = book.target("<LAVA_SIGNAL_STARTTC disk>")  # 1
     book.target("broken")  # 2
@@ -129,6 +131,12 @@ def test_the_page_of_a_run(cli: Cli, run: Path, tmp_path: Path) -> None:
     assert "1 of 2 test cases did not pass: 0_smoke/disk" in text
     assert "broken" in text
     assert cli("results", "r1", "0_smoke", "--format", "html").exit_code == 64
+
+
+def test_the_metadata_of_a_job(cli: Cli, run: Path) -> None:
+    assert yaml.safe_load(cli("results", "r1", "--metadata").stdout) == METADATA
+    assert json.loads(cli("results", "r1", "--metadata", "--format", "json").stdout) == METADATA
+    assert cli("results", "r1", "--metadata", "--format", "csv").exit_code == 64
 
 
 def test_parts_of_the_yaml_results(cli: Cli, run: Path) -> None:
