@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from executor.actions.bootloader.complaints import await_one
@@ -16,7 +17,9 @@ from executor.pipeline.action import Action
 if TYPE_CHECKING:
     from executor.console.reader import Console
     from executor.model.deadline import Deadline
+    from executor.model.problem import Problem
     from executor.pipeline.run import Run
+    from executor.pipeline.world import World
 
 SILENT_SECONDS = 2.0  # that a prompt must stand alone, to say that nothing was started
 _NEVER = "(?!)"
@@ -39,13 +42,9 @@ class BootloaderCommands(Action):
         self.bootloader, self.stays, self.hands_over = bootloader, stays, hands_over
 
     def run(self, run: Run) -> None:
-        console, lines = run.console, run.namespace.bootloader_commands
-        pace = console.character_delay
-        try:
-            self._type(run, Typist(console, self.bootloader, run.log), lines)
-        finally:
-            console.character_delay = pace
-        console.newline = "\n"
+        with Typist(run.console, self.bootloader, run.log) as typist:
+            self._type(run, typist, run.namespace.bootloader_commands)
+        run.console.newline = "\n"
 
     def _type(self, run: Run, typist: Typist, lines: list[str]) -> None:
         wanted = self.bootloader
@@ -108,9 +107,16 @@ class AltbankCommands(Action):
     def __init__(self, bootloader: Bootloader) -> None:
         self.bootloader = bootloader
 
+    def validate(self, world: World) -> Iterable[Problem]:
+        if not self.bootloader.text("uboot_altbank_cmd"):
+            yield self.problem(
+                "the device file has uboot_altbank, but no uboot_altbank_cmd", error_type="Configuration"
+            )
+
     def run(self, run: Run) -> None:
         line = self.bootloader.text("uboot_altbank_cmd")
-        Typist(run.console, self.bootloader, run.log).type(line, run.deadline)
+        with Typist(run.console, self.bootloader, run.log) as typist:
+            typist.type(line, run.deadline)
 
 
 def _came_back(line: str, match: Match) -> InfrastructureError:

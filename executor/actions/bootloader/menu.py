@@ -52,13 +52,14 @@ class Menu:
 
 def menu_of(parameters: Mapping[str, Any], line_separator: str = "") -> Menu:
     """From a method's `parameters`."""
-    markup = parameters.get("item_markup") or ("[", "]")
+    markup = parameters.get("item_markup")
+    pair = markup if isinstance(markup, list) and len(markup) == 2 else ("[", "]")
     kind = line_separator or str(parameters.get("line_separator") or "dos")
     return Menu(
         interrupt_prompt=str(parameters.get("interrupt_prompt") or ""),
         interrupt=str(parameters.get("interrupt_string") or " "),
         prompt=str(parameters.get("menu_prompt") or parameters.get("bootloader_prompt") or ""),
-        markup=(str(markup[0]), str(markup[1])),
+        markup=(str(pair[0]), str(pair[1])),
         item_class=str(parameters.get("item_class") or "0-9"),
         separator=str(parameters.get("separator") or ""),
         newline=SEPARATORS.get(kind, "\r\n"),

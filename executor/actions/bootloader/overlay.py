@@ -92,7 +92,7 @@ class BootloaderOverlay(Action):
             self.lines(),
             known,
             overlays=values.overlays(run.namespace),
-            apply_overlay=[str(line) for line in self.bootloader.parameters.get("apply_dtbo_commands") or ()],
+            apply_overlay=self.bootloader.lines("apply_dtbo_commands"),
         )
         for line, missing in filled.left_out:
             run.log.debug(f"left out, there is no {', '.join(missing)}: {line}")

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 CTRL_U = "\x15"  # takes the typed line away wherever lines are edited as in Emacs
 ESCAPE = "\x1b"
+_MAC = re.compile(r"(?:[0-9A-Fa-f]{2}[:-]){5}[0-9A-Fa-f]{2}\Z")
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,10 @@ class Bootloader:
         value = self.parameters.get(name)
         return "" if value is None else str(value)
 
+    def lines(self, name: str) -> list[str]:
+        """A parameter that is a list of lines, or a single one."""
+        return [str(line) for line in _list(self.parameters.get(name))]
+
     def flag(self, name: str, *, default: bool = False) -> bool:
         """A parameter that is yes or no; templates write it as text now and then."""
         value = self.parameters.get(name)
@@ -52,7 +58,13 @@ class Bootloader:
         if not self.prompt:
             return [f"actions.boot.methods.{self.method}.parameters has no bootloader_prompt"]
         patterns = [self.prompt, self.interrupt_prompt, self.final_message, *self.error_messages]
-        return [f"{self.method}: {text}" for text in check_patterns(p for p in patterns if p)]
+        found = [f"{self.method}: {text}" for text in check_patterns(p for p in patterns if p)]
+        mac = self.text("lava_mac")
+        if mac and not _MAC.match(mac):
+            found.append(f"{self.method}: lava_mac {mac!r} is no MAC address")
+        if any(len(letter) != 1 for letter in self.interrupt_controls):
+            found.append(f"{self.method}: interrupt_ctrl_list is a list of single letters")
+        return found
 
 
 def bootloader(

@@ -48,13 +48,23 @@ class Pace(IntEnum):
 
 
 class Typist:
-    """Types lines at one bootloader; learns how fast it may, and whether there is an echo to be read."""
+    """Types lines at one bootloader; learns how fast it may, and whether there is an echo to be read.
+
+    Left as a context, the console gets back the pace that it had.
+    """
 
     def __init__(self, console: Console, bootloader: Bootloader, log: Log) -> None:
         self.console, self.bootloader, self.log = console, bootloader, log
         self._pace = Pace.FULL
+        self._delay = console.character_delay
         self._seen = False  # has there been an echo?
         self._unseen = 0  # lines without one
+
+    def __enter__(self) -> Typist:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.console.character_delay = self._delay
 
     def type(self, line: str, deadline: Deadline) -> None:
         """Type `line` and end it. Raises InfrastructureError when it does not arrive whole."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from executor.actions.bootloader.complaints import await_one
 from executor.actions.bootloader.interrupt import BootloaderInterrupt
 from executor.actions.bootloader.settings import Bootloader, bootloader
+from executor.actions.bootloader.typist import Typist
 from executor.actions.connect import ResetDevice
 from executor.errors import InfrastructureError
 from executor.pipeline.action import Action
@@ -53,10 +54,11 @@ class UBootEnterFastboot(Action):
     def after(self, run: Run) -> None:
         console, known = run.console, self.bootloader
         *first, last = self.commands
-        for line in first:
-            console.send_line(line)
-            await_one(console, [known.prompt], known.error_messages, run.operation, during=line)
-        console.send_line(last)
+        with Typist(console, known, run.log) as typist:
+            for line in first:
+                typist.type(line, run.deadline)
+                await_one(console, [known.prompt], known.error_messages, run.operation, during=line)
+            typist.type(last, run.deadline)
         run.results["commands"] = len(self.commands)
 
 

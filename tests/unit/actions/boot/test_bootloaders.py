@@ -159,6 +159,11 @@ def test_the_other_bank_starts_a_second_bootloader() -> None:
     assert found[at : at + 4] == ["bootloader-interrupt", "bootloader-commands-altbank", *START]
 
 
+def test_the_other_bank_needs_its_command() -> None:
+    (problem,) = checked({"method": "u-boot"}, u_boot(uboot_altbank=True)).errors
+    assert "uboot_altbank_cmd" in problem.message
+
+
 def test_flash_that_is_shown_as_a_disk() -> None:
     found = names(
         {"method": "u-boot"}, u_boot(uboot_ums_flash=True, uboot_mass_storage_device="/dev/disk/by-id/x")

@@ -120,6 +120,7 @@ def test_menus_of_the_device_file() -> None:
     assert menu_set(None, "nfs") == []
     assert menu_of({"line_separator": "unix"}).newline == "\n"
     assert menu_of({"line_separator": "unix"}, "dos").newline == "\r\n"
+    assert menu_of({"item_markup": 7}).markup == ("[", "]")
     assert menu_of({"item_markup": ["<", ">"], "bootloader_prompt": "Go"}).markup == ("<", ">")
 
 

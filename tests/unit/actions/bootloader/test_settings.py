@@ -70,6 +70,24 @@ def test_faults_of_the_device_file() -> None:
     assert "not a regular expression" in broken.faults()[0]
 
 
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (device(lava_mac="00:11:22:33:44"), "no MAC address"),
+        (device(interrupt_ctrl_list=["ctrl-b"]), "single letters"),
+    ],
+)
+def test_more_faults(given: Device, words: str) -> None:
+    (fault,) = bootloader(given, "u-boot", Job(job_name="t")).faults()
+    assert words in fault
+
+
+def test_a_single_line_is_a_list_of_one() -> None:
+    given = bootloader(device(apply_dtbo_commands="fdt apply 1"), "u-boot", Job(job_name="t"))
+    assert given.lines("apply_dtbo_commands") == ["fdt apply 1"]
+    assert given.lines("nothing") == []
+
+
 def test_command_sets() -> None:
     options = {
         "parameters": {},
