@@ -64,11 +64,19 @@ def run(
     from executor.cli.runs import new_directory, new_id
     from executor.cli.submit import read_job, read_secret
     from executor.pipeline.check import check_job
+    from executor.pipeline.world import FarmWorld
 
     here = app()
     text, name = read_job(job)
     found, device_name = find_device(device, text, name, here.device_configs)
-    done = check_job(text, found, filename=name, device_filename=device_name, strict=not lenient)
+    done = check_job(
+        text,
+        found,
+        filename=name,
+        device_filename=device_name,
+        strict=not lenient,
+        world=FarmWorld(),
+    )
     show_problems(done.problems, here, done.sources)
     if done.errors:
         count = len(done.errors)

@@ -113,6 +113,17 @@ def test_an_invalid_job_starts_nothing_and_leaves_nothing(
     assert not (Path(env["LAVA_EXEC_STATE"]) / "run").exists()
 
 
+def test_a_job_that_needs_a_container_beside_its_own_starts_nothing(
+    cli: Cli, job: Path, engine: FakeEngine
+) -> None:
+    job.write_text(JOB.replace("- test:\n", "- test:\n    docker: {image: adb-fastboot}\n"))
+    result = cli("run", job, "--device", "qemu-01")
+    assert result.exit_code == 3
+    assert "workers cannot start containers for jobs yet" in result.stderr
+    assert "nothing was started" in result.stderr
+    assert engine.specs == []
+
+
 def test_an_artefact_can_be_replaced(cli: Cli, job: Path, engine: FakeEngine, tmp_path: Path) -> None:
     image = tmp_path / "bzImage"
     image.write_bytes(b"kernel")

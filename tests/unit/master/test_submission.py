@@ -246,6 +246,20 @@ def test_planning_check_on_a_shipped_device() -> None:
     assert any(problem.line for problem in bad.problems)
 
 
+def test_a_job_that_needs_a_container_beside_its_own_is_refused_for_now() -> None:
+    device = {
+        "actions": {name: {"methods": {"docker": None}} for name in ("deploy", "boot")},
+        "constants": {},
+        "parameters": {},
+    }
+    text = "job_name: n\ntimeouts: {job: {minutes: 5}}\nvisibility: public\ndevice_type: docker\n"
+    text += "actions:\n- deploy: {to: docker, image: debian}\n"
+    (problem,) = [
+        p for p in planning_check(Question(text, "job.yaml", device)).problems if p.severity == "error"
+    ]
+    assert (problem.error_type, problem.line) == ("Configuration", 6)
+
+
 def test_group_is_refused_for_now() -> None:
     text = """\
 job_name: n
