@@ -38,7 +38,11 @@ class MonitorReader:
 
     def __init__(self, monitors: list[Monitor], run: Run, console: Console) -> None:
         self._run, self._console = run, console
-        self._due = [(monitor, Suite(run, suite_name(monitor), monitor.expected)) for monitor in monitors]
+        copies = run.action.block.iteration or 0 if run.action.block is not None else 0
+        self._due = [
+            (monitor, Suite(run, suite_name(monitor), monitor.expected, earlier=copies))
+            for monitor in monitors
+        ]
         self._begun = False  # the first of those has
         self._text = "\n"  # not used yet; its first character is there for `^`
         self._new = 0  # where in it the text at hand begins

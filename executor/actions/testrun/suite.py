@@ -18,11 +18,12 @@ MISSING = "the case was expected, and the console did not show it"
 
 class Suite:
     """Books the cases of suite `name`. With `expected` others count as fail, and so do those that are missing
-    when it is closed (spec: job-format §7, `expected`).
+    when it is closed (spec: job-format §7, `expected`). `earlier`: copies of the block with the same suite.
     """
 
-    def __init__(self, run: Run, name: str, expected: Sequence[str] = ()) -> None:
+    def __init__(self, run: Run, name: str, expected: Sequence[str] = (), *, earlier: int = 0) -> None:
         self.name = name
+        self._attempt = run.outer + earlier
         self._run, self._expected = run, expected
         self._seen: set[str] = set()
 
@@ -60,6 +61,6 @@ class Suite:
             case=case,
             result=result,
             level=run.action.level,
-            attempt=run.outer if run.outer > 1 else None,
+            attempt=self._attempt if self._attempt > 1 else None,
             **fields,
         )

@@ -11,6 +11,7 @@ import pytest
 from executor.actions.test.monitors import MonitorRetry, ReadMonitors
 from executor.errors import ConnectionClosed, TestTimeout
 from executor.model import journal
+from executor.model.job import Block
 from executor.model.testblocks import Monitor
 from executor.pipeline.check import check_job
 from executor.testing import jobs
@@ -116,6 +117,14 @@ def test_a_start_that_does_not_come(tmp_path: Path) -> None:
     board = Board(tmp_path, Say("booting\n" * 3000), section="test")
     with pytest.raises(TestTimeout, match="the start of 'm', 'begin', did not come"):
         board.run(ReadMonitors([monitor()]))
+
+
+def test_copies_of_a_repeat_block_say_which_one_they_are(tmp_path: Path) -> None:
+    board = Board(tmp_path, Say("begin\na: pass\nthe end\n"), section="test")
+    action = ReadMonitors([monitor()])
+    action.block = Block(section="test", index=1, parameters={}, iteration=2)
+    board.run(action)
+    assert [r["attempt"] for r in board.scene.journal.results()] == [3]
 
 
 # -- plan
