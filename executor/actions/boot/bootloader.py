@@ -45,7 +45,7 @@ class BootloaderPrompt(Method):
         if request.parameters.get("method") != cls.name:
             return f"'method' is {request.parameters.get('method')!r}, not {cls.name!r}"
         wanted = request.parameters.get("bootloader")
-        if wanted is not None and wanted not in request.device.boot_methods:
+        if wanted is not None and str(wanted) not in request.device.boot_methods:
             return f"the device file has no boot method {wanted!r}"
         return ""
 
