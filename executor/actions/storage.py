@@ -18,6 +18,7 @@ from msgspec import Meta
 from executor.actions.deviceenv import DeployDeviceEnv
 from executor.actions.download import DownloadRetry
 from executor.actions.guest import apply_overlay
+from executor.actions.netboot.parameters import archive_problems
 from executor.actions.overlay import LavaOverlay
 from executor.console.expect import check_patterns
 from executor.errors import InfrastructureError, JobError
@@ -89,6 +90,8 @@ class StorageParameters(DeployParameters, kw_only=True):
     @staticmethod
     def rules(data: dict[str, Any], path: Path) -> Iterator[Problem]:
         images = data.get("images") or {}
+        yield from archive_problems(data, path, (IMAGE,))
+        yield from archive_problems(images, (*path, "images"), images)
         if (data.get(IMAGE) is None) == (IMAGE not in images):
             yield Problem(
                 "one image is to be written", path=path, expected="image, or images with one called image"

@@ -14,7 +14,7 @@ from msgspec import Meta
 from executor.actions.download import DownloadRetry
 from executor.actions.netboot.kernel import prepare_kernel
 from executor.actions.netboot.nbd import XnbdServerDeploy
-from executor.actions.netboot.parameters import kernel_problem
+from executor.actions.netboot.parameters import archive_problems, kernel_problem
 from executor.actions.netboot.share import publish, serve_files
 from executor.actions.overlay import LavaOverlay
 from executor.model.job import DeployParameters, Resource
@@ -39,6 +39,7 @@ class NbdParameters(DeployParameters, kw_only=True):
     @staticmethod
     def rules(data: dict[str, Any], path: Path) -> Iterator[Problem]:
         yield from kernel_problem(data, path)
+        yield from archive_problems(data, path, ("kernel", "initrd", "nbdroot", "dtb"))
 
 
 @method("deploy")

@@ -15,7 +15,7 @@ from executor.actions.deviceenv import DeployDeviceEnv
 from executor.actions.download import DownloadRetry
 from executor.actions.netboot.contents import ApplyOverlayTftp, ExtractModules
 from executor.actions.netboot.nfsroot import ExtractNfsRootfs, unpack_root
-from executor.actions.netboot.parameters import RootParameters, Target, takes_modules
+from executor.actions.netboot.parameters import RootParameters, Target, as_tarball, takes_modules
 from executor.actions.overlay import LavaOverlay
 from executor.errors import InfrastructureError
 from executor.model.job import Resource
@@ -96,7 +96,7 @@ class NfsDeploy(Action):
         given = self.parameters
         for label, resource in ((ROOT, given.nfsrootfs), ("modules", given.modules)):
             if resource is not None:
-                yield DownloadRetry(label, resource)
+                yield DownloadRetry(label, as_tarball(resource))
         yield ExtractNfsRootfs(given.nfsrootfs)
         yield LavaOverlay(given.os)
         yield ExtractModules(into_root=takes_modules(given.nfsrootfs))
@@ -124,7 +124,8 @@ class DeployQemuNfs(Action):
     def plan(self, site: Site) -> Iterable[Action]:
         images = self.parameters.images
         for label, resource in images.items():
-            yield DownloadRetry(label, resource, ("images", label))
+            kept = as_tarball(resource) if label == ROOT else resource
+            yield DownloadRetry(label, kept, ("images", label))
         yield QemuNfsDeploy(images[ROOT])
         yield LavaOverlay(self.parameters.os)
         yield ApplyOverlayTftp(_target(images[ROOT]))

@@ -14,7 +14,7 @@ from executor.actions.download import DownloadRetry, Place
 from executor.actions.netboot.contents import ApplyOverlayTftp, ExtractModules
 from executor.actions.netboot.kernel import fit_image, prepare_kernel
 from executor.actions.netboot.nfsroot import ExtractNfsRootfs, ParsePersistentNfs
-from executor.actions.netboot.parameters import TftpParameters, takes_modules
+from executor.actions.netboot.parameters import TftpParameters, as_tarball, takes_modules
 from executor.actions.netboot.ramdisk import CompressRamdisk, ConfigurePreseedFile, ExtractOverlayRamdisk
 from executor.actions.netboot.share import publish, serve_files
 from executor.actions.overlay import LavaOverlay
@@ -87,7 +87,7 @@ def _resources(parameters: TftpParameters) -> Iterator[tuple[str, Resource, Plac
     for key in _ORDER:
         resource = getattr(parameters, key)
         if resource is not None:
-            yield key, resource, (key,)
+            yield key, as_tarball(resource) if key in _NOT_SERVED else resource, (key,)
     for number, resource in enumerate(parameters.dtbo):
         yield f"dtbo{number}", resource, ("dtbo", number)
     for name, resource in parameters.extra_files.items():

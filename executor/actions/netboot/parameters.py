@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, Literal
 
+import msgspec
 from msgspec import Meta
 
 from executor.model.job import DeployParameters, PersistentNfs, Resource
@@ -28,6 +29,23 @@ def kernel_problem(data: dict[str, Any], path: Path) -> Iterator[Problem]:
         expected=f"one of {', '.join(sorted(IMAGES))}",
         hint=hint,
     )
+
+
+def archive_problems(data: dict[str, Any], path: Path, keys: Iterable[str]) -> Iterator[Problem]:
+    """`archive: tar` of what must be one file."""
+    for key in keys:
+        resource = data.get(key)
+        if isinstance(resource, dict) and resource.get("archive") is not None:
+            yield Problem(
+                f"{key} cannot be an archive",
+                path=(*path, key, "archive"),
+                expected="the file itself: what is in an archive can only be served, by extra_files",
+            )
+
+
+def as_tarball(resource: Resource) -> Resource:
+    """Not unpacked by the download, even where `archive: tar` says what it is: that is done where it goes."""
+    return msgspec.structs.replace(resource, archive=None)
 
 
 class RootParameters(DeployParameters, kw_only=True):
@@ -65,6 +83,7 @@ class TftpParameters(RootParameters, kw_only=True):
     @staticmethod
     def rules(data: dict[str, Any], path: Path) -> Iterator[Problem]:
         yield from kernel_problem(data, path)
+        yield from archive_problems(data, path, ("kernel", "dtb", "tee", "ramdisk", "preseed"))
         if data.get("nfsrootfs") is not None and data.get("persistent_nfs") is not None:
             yield Problem(
                 "nfsrootfs and persistent_nfs in one block",

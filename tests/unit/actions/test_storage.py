@@ -91,6 +91,7 @@ def test_the_other_media(kind: str) -> None:
     [
         ({"device": "disk"}, "the device has no usb medium 'disk'"),
         ({"images": {"image": URL}}, "one image is to be written"),
+        ({"image": {"url": URL, "archive": "tar"}}, "image cannot be an archive"),
         ({"download": {"tool": "wget"}}, "tool cannot be 'wget'"),
         ({"download": {**WGET, "prompt": "("}}, "'(' is not a regular expression"),
         ({"tool": {"prompts": []}}, ""),

@@ -77,7 +77,6 @@ def test_without_a_shell_there_is_nothing_to_call_it_in(tmp_path: Path) -> None:
 
 def test_the_plan_ends_in_a_shell() -> None:
     known = jobs.device()
-    known["actions"]["boot"]["methods"]["kexec"] = None
     block = {
         "boot": {
             "method": "kexec",

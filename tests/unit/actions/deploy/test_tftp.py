@@ -200,6 +200,7 @@ def test_what_tftp_does_not_transfer_is_refused(tmp_path: Path) -> None:
             {"nfsrootfs": URL + "r.tar", "persistent_nfs": {"address": "h:/p"}},
             "nfsrootfs and persistent_nfs in one block",
         ),
+        ({"kernel": {"url": URL + "k", "archive": "tar"}}, "kernel cannot be an archive"),
         ({"persistent_nfs": {"address": "h:p"}}, "the address 'h:p' names no absolute path"),
         ({"kernel": {"url": URL + "k", "type": "image"}, "os": "x"}, ""),
     ],

@@ -53,6 +53,10 @@ def test_the_first_v2_jobs_did_not_say_how_a_tarball_is_packed(tmp_path: Path, p
     assert (root(tmp_path, [file("a", b"a")], packed=packed).root / "a").read_bytes() == b"a"
 
 
+def test_that_it_is_an_archive_may_be_said(tmp_path: Path) -> None:
+    assert (root(tmp_path, [file("a", b"a")], archive="tar").root / "a").read_bytes() == b"a"
+
+
 def test_what_is_no_tarball_is_told(tmp_path: Path) -> None:
     made = deployed(tmp_path, {"to": "nfs", "nfsrootfs": {"url": URL}}, {URL: b"PK\x03\x04"})
     assert made.outcome.error is not None
