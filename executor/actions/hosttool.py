@@ -7,6 +7,7 @@ that nothing a job calls its images can become two arguments or an option of ano
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -14,6 +15,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from executor.actions import proc
 from executor.actions.commands import TOOLS_HINT, words
+from executor.console.ports import ProcessPort
+from executor.console.reader import Console
 from executor.errors import InfrastructureError, JobError
 from executor.model.launch import Needs
 from executor.pipeline.action import Action
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from executor.pipeline.run import Run
     from executor.pipeline.world import World
 
+_CLOSE_SECONDS = 5.0
 _PLACEHOLDER = re.compile(r"\{([A-Za-z0-9_.-]+)\}")
 
 
@@ -125,3 +129,30 @@ def call(run: Run, argv: Sequence[str | Path], **options: Any) -> proc.Completed
     return proc.run(
         argv, deadline=run.deadline, log=run.log.output, **{"error": InfrastructureError, **options}
     )
+
+
+def open_program(
+    run: Run, argv: Sequence[str], name: str, environment: Mapping[str, str] | None = None
+) -> Console:
+    """Start a program that is talked to on a terminal of its own; the context owns its console."""
+    run.log.info("command: " + " ".join(argv))
+    namespace, device = run.connection, run.context.device
+    console = Console(
+        ProcessPort(argv, env={**os.environ, **environment} if environment else None),
+        run.context.journal,
+        name=name,
+        namespace=namespace.name,
+        recording=run.context.out / f"console-{namespace.safe_name}-{name}.raw",
+        search_window=int(device.constant("spawn_maxread", default=4092)) * 2,
+    )
+    console.start()
+    run.context.consoles.append(console)
+    return console
+
+
+def close_program(run: Run, name: str) -> None:
+    """End the program that `open_program` has started under this name, if it still runs."""
+    console = next((c for c in run.context.consoles if c.name == name), None)
+    if console is not None:
+        console.close(run.deadline.within(_CLOSE_SECONDS))
+        run.context.consoles.remove(console)

@@ -78,12 +78,14 @@ def find(dev: Path, wanted: UsbIdentity, *folders: str) -> Path | None:
     return None
 
 
-def find_bus(dev: Path, wanted: UsbIdentity) -> Path | None:
-    """The bare USB node of the board, which libusb works with."""
+def find_bus(dev: Path, wanted: UsbIdentity, *, product_text: str = "") -> Path | None:
+    """The bare USB node of the board, which libusb works with; `product_text` is in its product's name."""
     for entry in sorted(SYSFS.glob("*")):
         with suppress(OSError, ValueError):
             checks = (("serial", wanted.board_id), ("idVendor", wanted.vendor), ("idProduct", wanted.product))
             if any(value and _attribute(entry, name) != value for name, value in checks):
+                continue
+            if product_text and product_text not in _attribute(entry, "product"):
                 continue
             bus, number = int(_attribute(entry, "busnum")), int(_attribute(entry, "devnum"))
             node = dev / "bus" / "usb" / f"{bus:03d}" / f"{number:03d}"

@@ -148,6 +148,7 @@ class Namespace:
     served: Path | None = None  # here, where the deployment's files for the TFTP server lie
     substitutions: dict[str, str] = field(default_factory=dict)  # "{SERVER_IP}" → value, for what is sent
     recovery_files: Path | None = None  # what goes onto the board's volume, unpacked
+    console_port: int = 0  # where a model on this machine has its serial port
     volume: Path | None = None  # node of the board's own USB volume, while it is written to
     media: dict[str, str] = field(default_factory=dict)  # KERNEL, ROOT … of a disk that the boot block names
     bootloader_commands: list[str] = field(default_factory=list)  # what this boot types, filled in

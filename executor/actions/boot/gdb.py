@@ -17,16 +17,16 @@ from msgspec import Meta
 from executor.actions.connect import ConnectDevice, ResetDevice
 from executor.actions.hosttool import (
     HostTool,
+    close_program,
     expand,
     expand_line,
     lines_of,
     method_options,
     named_images,
+    open_program,
     placeholders,
 )
 from executor.actions.usb import WaitUsbSerial
-from executor.console.ports import ProcessPort
-from executor.console.reader import Console
 from executor.errors import ConnectionClosed, InfrastructureError
 from executor.model.job import BootParameters
 from executor.model.problem import Problem
@@ -34,6 +34,7 @@ from executor.pipeline.action import Action
 from executor.pipeline.method import Method, method
 
 if TYPE_CHECKING:
+    from executor.console.reader import Console
     from executor.model.device import Device
     from executor.pipeline.planner import Request, Site
     from executor.pipeline.run import Run
@@ -44,7 +45,6 @@ FAILURES = (
     r"(?m)^(?:.*(?:No such file or directory|Connection refused)|Remote communication error|Error: ).*$"
 )
 _CONTINUE = ("continue", "c")
-_CLOSE_SECONDS = 5.0
 
 
 class GdbParameters(BootParameters, kw_only=True):
@@ -132,7 +132,7 @@ class BootGdbRetry(HostTool):
         for word in lines_of(self.chosen.get("arguments")):
             argv += expand_line(word, values, "gdb.arguments")
         lines = [expand(line, values, strict=False) for line in lines_of(self.chosen.get("commands"))]
-        debugger = self._open(run, argv)
+        debugger = open_program(run, argv, self._console_name)
         debugger.expect(PROMPT, run.operation)
         for line in lines:
             debugger.send_line(line)
@@ -144,27 +144,11 @@ class BootGdbRetry(HostTool):
         run.results["commands"] = len(lines) + 1
 
     def cleanup(self, run: Run) -> None:
-        debugger = next((c for c in run.context.consoles if c.name == self._console_name), None)
-        if debugger is not None:
-            debugger.close(run.deadline.within(_CLOSE_SECONDS))
-            run.context.consoles.remove(debugger)
+        close_program(run, self._console_name)
 
     @property
     def _console_name(self) -> str:
         return f"gdb-{self.level}"
-
-    def _open(self, run: Run, argv: list[str]) -> Console:
-        run.log.info("command: " + " ".join(argv))
-        console = Console(
-            ProcessPort(argv),
-            run.context.journal,
-            name=self._console_name,
-            namespace=run.namespace.name,
-            recording=run.context.out / f"console-{run.namespace.safe_name}-{self._console_name}.raw",
-        )
-        console.start()
-        run.context.consoles.append(console)
-        return console
 
     def _answer(self, run: Run, debugger: Console, line: str) -> None:
         """Wait for the prompt; what was said before it may be a failure. Raises InfrastructureError."""
