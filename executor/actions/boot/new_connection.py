@@ -44,9 +44,13 @@ class NewConnection(Method):
 
     @classmethod
     def accepts(cls, request: Request) -> str:
-        if not (reason := super().accepts(request)) and "connection" not in request.parameters:
+        """Every device with that connection has it, whether or not the device file lists the method."""
+        wanted = request.parameters.get("method")
+        if wanted != cls.name:
+            return f"'method' is {wanted!r}, not {cls.name!r}"
+        if "connection" not in request.parameters:
             return "'connection' does not name one of the device's connections"
-        return reason
+        return ""
 
     @classmethod
     def action(cls, request: Request) -> Action:

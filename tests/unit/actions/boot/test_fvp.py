@@ -88,10 +88,10 @@ def test_its_serial_port_is_connected_to(scene: Scene, tmp_path: Path) -> None:
     started = scene.run(placed(start, level="1.1", section="boot"))
     connected = scene.run(placed(serial, level="1.2", section="boot"))
     assert started.results == {"port": "5004"}
-    assert "localhost\x1f5004" in (tmp_path / "tools/telnet.calls").read_text()
     console = scene.namespace.console
     assert console is not None
     console.expect("login: ", connected.deadline)
+    assert "localhost\x1f5004" in (tmp_path / "tools/telnet.calls").read_text()
     serial.cleanup(connected)
     start.cleanup(started)
     assert scene.context.consoles == []

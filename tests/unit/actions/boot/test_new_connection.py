@@ -49,10 +49,8 @@ def test_the_console_is_that_of_the_blocks_namespace(tmp_path: Path) -> None:
     assert scene.context.consoles == []
 
 
-def device(**methods: Any) -> dict[str, Any]:
-    made = jobs.device(commands={"connections": {"uart1": {"connect": "telnet localhost 7001"}}})
-    made["actions"]["boot"]["methods"] |= {"new_connection": None}
-    return made
+def device() -> dict[str, Any]:
+    return jobs.device(commands={"connections": {"uart1": {"connect": "telnet localhost 7001"}}})
 
 
 def checked(**keys: Any) -> Checked:
