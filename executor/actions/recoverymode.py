@@ -61,3 +61,7 @@ class PowerOn(DeviceCommand):
     timeout_error = InfrastructureError
     command = "power_on"
     restarts_device = True
+
+    def run(self, run: Run) -> None:
+        run.context.powered_off = False
+        super().run(run)

@@ -43,6 +43,8 @@ class Action:
     retry: ClassVar[bool] = False
     restarts_device: ClassVar[bool] = False
 
+    longest: int | None = None  # seconds that it gets at most, whatever is said elsewhere
+
     # Set once by the planner.
     level: str = ""
     section: str = ""
@@ -86,6 +88,16 @@ class Action:
 
     def after(self, run: Run) -> None:
         """Own work that must follow the children."""
+
+    def applies(self, run: Run) -> bool:
+        """Asked before each run, below another action: False leaves this one out, with all below it."""
+        return True
+
+    def forgives(self, run: Run, error: LavaExecError) -> bool:
+        """Asked when a child has failed: True when that is an answer and no failure. What is left of the
+        children is left out.
+        """
+        return False
 
     def cleanup(self, run: Run) -> None:
         """Undo after a failure, before a retry, and at the end of the job; must cope with a `run` that never

@@ -149,6 +149,11 @@ class Namespace:
     substitutions: dict[str, str] = field(default_factory=dict)  # "{SERVER_IP}" → value, for what is sent
     recovery_files: Path | None = None  # what goes onto the board's volume, unpacked
     console_port: int = 0  # where a model on this machine has its serial port
+    bootloader_valid: bool = False  # the board has shown a good bootloader, none need be loaded
+    download_mode: bool = False  # the board is in its serial download mode
+    virtual_firmware: str = ""  # what a service that simulates boards calls the uploaded firmware
+    virtual_settings: dict[str, str] = field(default_factory=dict)  # which service, project and model
+    virtual_board: str = ""  # what it calls the board that runs
     volume: Path | None = None  # node of the board's own USB volume, while it is written to
     media: dict[str, str] = field(default_factory=dict)  # KERNEL, ROOT … of a disk that the boot block names
     bootloader_commands: list[str] = field(default_factory=list)  # what this boot types, filled in

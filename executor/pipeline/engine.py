@@ -182,9 +182,15 @@ class Engine:
             action.run(run)
         late: LavaExecError | None = None
         for child in action.children:
+            if not child.applies(Run(child, self.context, run.limit)):
+                self._log(journal.INFO, f"{child.level} {child.name} is left out: nothing needs it")
+                continue
             try:
                 self._action(child, run.limit, retried=retried)
             except LavaExecError as error:
+                if error.retryable and action.forgives(run, error):
+                    self._log(journal.INFO, f"{action.name}: that is an answer, the job goes on")
+                    break
                 if action.section != "finalize":
                     raise
                 late = late or error  # power that cannot be switched is no reason to leave consoles open

@@ -29,7 +29,8 @@ def action_limit(action: Action, parent: Action | None, block: Block | None, job
         limit = max(1, parent.limit // parent.max_attempts)
     limit = job.timeouts.actions.get(name, limit)
     own = _named(block, name)
-    return limit if own is None else own
+    limit = limit if own is None else own
+    return limit if action.longest is None else min(limit, action.longest)
 
 
 def connection_limit(action: Action, block: Block | None, job: Job, device: Device) -> int:

@@ -78,8 +78,11 @@ class BootBootloader(Action):
     description = "reset the device, stop its bootloader, type the commands"
     timeout_error = InfrastructureError
 
-    def __init__(self, loader: Bootloader, parameters: PromptParameters) -> None:
+    def __init__(
+        self, loader: Bootloader, parameters: PromptParameters, *, look_seconds: int | None = None
+    ) -> None:
         self.loader, self.parameters = loader, parameters
+        self.look_seconds = look_seconds  # in which the bootloader must show itself
 
     def plan(self, site: Site) -> Iterable[Action]:
         if self.parameters.reset_connection:
@@ -88,5 +91,7 @@ class BootBootloader(Action):
             yield ConnectDevice(site.device)
         if self.parameters.reset_device:
             yield ResetDevice(self.parameters.soft_reboot)
-        yield BootloaderInterrupt(self.loader)
+        interrupt = BootloaderInterrupt(self.loader)
+        interrupt.longest = self.look_seconds
+        yield interrupt
         yield BootloaderCommands(self.loader, stays=True)

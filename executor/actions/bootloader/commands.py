@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from executor.actions.bootloader.complaints import await_one
 from executor.actions.bootloader.settings import Bootloader
@@ -36,7 +36,7 @@ class BootloaderCommands(Action):
     summary = "type the commands"
     description = "type the commands at the bootloader's prompt and see the kernel start"
     timeout_error = InfrastructureError
-    default_timeout = 90
+    default_timeout: ClassVar[int | None] = 90
 
     def __init__(self, bootloader: Bootloader, *, stays: bool = False, hands_over: bool = False) -> None:
         self.bootloader, self.stays, self.hands_over = bootloader, stays, hands_over

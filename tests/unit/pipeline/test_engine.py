@@ -571,3 +571,48 @@ def test_power_off_has_time_whatever_the_job_says(tmp_path: Path) -> None:
     made, _ = engine(tmp_path, parent(Step()), end)
     made.run()
     assert end.runs[0].deadline.limit >= 10
+
+
+class Look(Parent):
+    """Takes a failure of the lab below it for an answer."""
+
+    name = "look"
+
+    def forgives(self, run: Run, error: LavaExecError) -> bool:
+        return isinstance(error, InfrastructureError)
+
+
+class Spare(Step):
+    name = "spare"
+
+    def applies(self, run: Run) -> bool:
+        return False
+
+
+def test_a_failure_that_is_an_answer_ends_what_is_below_it_and_nothing_else(tmp_path: Path) -> None:
+    seen: list[str] = []
+    look = Look()
+    look.section, look.limit = "boot", 60
+    look.children = (Step(InfrastructureError("no prompt"), seen=seen), Step(seen=seen, tag="left out"))
+    made, scene = engine(tmp_path, parent(look, Step(seen=seen, tag="next")), End(seen=seen))
+    assert made.run().error is None
+    assert seen[:2] == ["run step", "run next"]
+    assert "run left out" not in seen
+    assert any("that is an answer" in text for text in scene.journal.messages(journal.INFO))
+
+
+@pytest.mark.parametrize("error", [JobError("no"), JobCanceled("stop"), Bug("broken")])
+def test_other_failures_are_not_forgiven(tmp_path: Path, error: LavaExecError) -> None:
+    look = Look()
+    look.section, look.limit = "boot", 60
+    look.children = (Step(error),)
+    made, _ = engine(tmp_path, look, End())
+    assert made.run().error is error
+
+
+def test_an_action_that_does_not_apply_is_left_out_and_said_so(tmp_path: Path) -> None:
+    seen: list[str] = []
+    made, scene = engine(tmp_path, parent(Spare(seen=seen, tag="spare"), Step(seen=seen)), End(seen=seen))
+    assert made.run().error is None
+    assert "run spare" not in seen
+    assert any("1.1 spare is left out" in text for text in scene.journal.messages(journal.INFO))
