@@ -56,18 +56,21 @@ class Program:
         self.unchanged = False
         self.validators = Validators()
         self._deadline, self._cancellation = deadline, cancellation
-        self._said = tempfile.TemporaryFile()  # noqa: SIM115  # closed with us
         found = shutil.which(argv[0])
         if found is None:
-            self._said.close()
             raise InfrastructureError(f"{argv[0]} is not installed on the worker, {display(url)} needs it")
-        self._process = subprocess.Popen(
-            [found, *argv[1:]],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=self._said,
-            start_new_session=True,
-        )
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115  # closed with us
+        try:
+            self._process = subprocess.Popen(
+                [found, *argv[1:]],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=self._said,
+                start_new_session=True,
+            )
+        except OSError as error:
+            self._said.close()
+            raise InfrastructureError(f"{argv[0]} cannot be started: {error.strerror}") from None
         assert self._process.stdout is not None  # noqa: S101  # PIPE was asked for
         self._pipe = self._process.stdout
         self._poll = select.poll()
