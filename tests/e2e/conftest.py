@@ -34,6 +34,7 @@ EXAMPLE_JOBS = (
     "ramdisk-busybox",
     "bad-checksum",
     "repeat-block",
+    "two-guests",
     "monitors",
     "interactive",
     "user-command",

@@ -100,6 +100,16 @@ def test_signals_through_the_kernels_log(farm: Farm, examples: Examples) -> None
     nothing_left(farm, job)
 
 
+def test_two_guests_of_one_job_are_told_apart(farm: Farm, examples: Examples) -> None:
+    job = ended(farm, examples, "two-guests")
+    results = farm.results(job)
+    assert cases(results) == {"begins": "pass", "listens": "pass", "across": "pass"}
+    assert {suite["name"] for suite in results["suites"]} == {"lava", "0_talk", "0_listen", "1_across"}
+    other = [r for r in records(farm.journal(job)) if r.lvl == "feedback" and "left is up" in str(r.msg)]
+    assert {(r.ns, r.act) for r in other} >= {("left", "lava-test-shell")}
+    nothing_left(farm, job)
+
+
 def test_packages_come_from_debians_archive(farm: Farm, examples: Examples) -> None:
     try:
         urlopen(ARCHIVE, timeout=10).close()
