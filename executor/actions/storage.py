@@ -17,9 +17,9 @@ from msgspec import Meta
 
 from executor.actions.deviceenv import DeployDeviceEnv
 from executor.actions.download import DownloadRetry
-from executor.actions.guest import apply_overlay
 from executor.actions.netboot.parameters import archive_problems
 from executor.actions.overlay import LavaOverlay
+from executor.actions.overlayimage import ApplyOverlayImage
 from executor.console.expect import check_patterns
 from executor.errors import InfrastructureError, JobError
 from executor.model.job import DeployParameters, Resource
@@ -124,31 +124,13 @@ class StorageDeploy(Action):
         for label, resource in files.items():
             yield DownloadRetry(label, resource, (IMAGE,) if given.image is not None else ("images", label))
         if tested:
-            yield ApplyOverlayImage(files[IMAGE])
+            yield ApplyOverlayImage(IMAGE, files[IMAGE])
         yield DdImage(self.kind, given)
         if tested:
             yield DeployDeviceEnv()
 
     def run(self, run: Run) -> None:
         run.namespace.deploy_anew()
-
-
-class ApplyOverlayImage(Action):
-    """The overlay goes into the image before it is written."""
-
-    name = "apply-overlay-image"
-    summary = "put the overlay into the image"
-    description = "put the overlay into the root file system of the image"
-    timeout_error = InfrastructureError
-
-    def __init__(self, resource: Resource) -> None:
-        self.resource = resource
-
-    def needs(self) -> Needs:
-        return Needs(mounts=frozenset({"cache", "work"}), tools=frozenset({"debugfs", "qemu-img"}))
-
-    def run(self, run: Run) -> None:
-        apply_overlay(run, run.namespace.artifacts[IMAGE], self.resource, [])
 
 
 class DdImage(Action):

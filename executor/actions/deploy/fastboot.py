@@ -12,9 +12,10 @@ from executor.actions.deviceenv import DeployDeviceEnv
 from executor.actions.download import DownloadRetry
 from executor.actions.fastboot.enter import DetectFastbootDevice, enter_fastboot
 from executor.actions.fastboot.flash import FlashOrder
-from executor.actions.fastboot.overlay import ApplyOverlayImage, ApplyOverlaySparseImage
+from executor.actions.fastboot.overlay import ApplyOverlaySparseImage
 from executor.actions.fastboot.tools import Board, board_problems
 from executor.actions.overlay import LavaOverlay
+from executor.actions.overlayimage import ApplyOverlayImage
 from executor.errors import InfrastructureError
 from executor.model.job import DeployParameters, Resource
 from executor.pipeline.action import Action

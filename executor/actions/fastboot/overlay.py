@@ -1,40 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`apply-overlay`: the tests in an image before it is flashed (spec: job-format §5)."""
+"""`apply-overlay`: the tests in a sparse image before it is flashed (spec: job-format §5)."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from executor.actions.guest import apply_overlay
-from executor.errors import InfrastructureError, JobError
-from executor.model.launch import Needs
-from executor.pipeline.action import Action
+from executor.actions.overlayimage import ApplyOverlayImage
+from executor.errors import JobError
 
 if TYPE_CHECKING:
-    from executor.model.job import Resource
     from executor.pipeline.run import Run
-
-
-class ApplyOverlayImage(Action):
-    """Into a plain image."""
-
-    name = "apply-overlay-image"
-    summary = "put the overlay into an image"
-    description = "put the overlay into the image's root file system"
-    timeout_error = InfrastructureError
-
-    def __init__(self, key: str, resource: Resource) -> None:
-        self.key, self.resource = key, resource
-
-    @property
-    def label(self) -> str:
-        return self.key
-
-    def needs(self) -> Needs:
-        return Needs(mounts=frozenset({"work"}), tools=frozenset({"debugfs"}))
-
-    def run(self, run: Run) -> None:
-        apply_overlay(run, run.namespace.artifacts[self.key], self.resource, [])
 
 
 class ApplyOverlaySparseImage(ApplyOverlayImage):
