@@ -21,7 +21,7 @@ _SHELL = frozenset(";|&<>`$") | {"&&", "||"}
 # Programs of the job image, and those that only wait or print.
 _IN_IMAGE = frozenset(["telnet", "ssh", "sleep", "true", "false", "echo"])
 # Where a device file names a method otherwise than a job does.
-_DEVICE_METHODS = {"deploy": {"image": "tmpfs"}, "boot": {}, "test": {}}
+_DEVICE_METHODS = {"deploy": {"image": "tmpfs", "u-boot": "fastboot"}, "boot": {}, "test": {}}
 _USB = ("board_id", "adb_serial_number", "fastboot_serial_number", "usb_vendor_id", "usb_filesystem_label")
 _UNSET = (None, "", "0000000000", "0000")
 
