@@ -14,7 +14,8 @@ from executor.cli.group import command
 from executor.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
-    from executor.master.lab.importer import File, Import
+    from executor.master.lab.files import File
+    from executor.master.lab.importer import Import
 
 _STATUS = {"new": "ok", "same": "dim", "differs": "warn"}
 
@@ -65,7 +66,8 @@ def import_lab(
     host_network: bool,
     tools: tuple[str, ...],
 ) -> int:
-    from executor.master.lab.importer import Options, plan_import, write_files
+    from executor.master.lab.files import write_files
+    from executor.master.lab.importer import Options, plan_import
 
     here = app()
     if replace and not really:
@@ -73,7 +75,7 @@ def import_lab(
     target = Path(into).expanduser() if into else here.device_configs or Path("device-configs")
     options = Options(device_type, worker, tags, host_network, tools)
     done = plan_import(paths, templates, target, options)
-    written = write_files(done, target, replace=replace) if really else []
+    written = write_files(done.files, target, replace=replace) if really else []
     if here.json:
         here.show_json(_as_data(done, target, written))
     else:

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from executor.master.configs import load_configs
-from executor.master.lab.importer import Options, plan_import, write_files
+from executor.master.lab.files import write_files
+from executor.master.lab.importer import Options, plan_import
 from executor.master.render import render
 from executor.schema.loader import load_yaml
 
@@ -28,7 +29,7 @@ pytestmark = pytest.mark.skipif(not DEVICES, reason=f"no conformance cases in {C
 def test_taken_over_and_rendered_the_same(path: Path, tmp_path: Path) -> None:
     found = plan_import([path], [], tmp_path, Options("a-type"))
     assert [f"{p.where}: {p.message}" for p in found.problems] == []
-    write_files(found, tmp_path)
+    write_files(found.files, tmp_path)
     configs = load_configs(tmp_path)
     assert configs.problems == []
     (device,) = configs.devices.values()

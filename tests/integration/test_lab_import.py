@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from executor.master.configs import load_configs
-from executor.master.lab.importer import Found, Import, plan_import, write_files
+from executor.master.lab.files import write_files
+from executor.master.lab.importer import Found, Import, plan_import
 from executor.master.lab.templates import Renderer
 from executor.master.render import render
 
@@ -24,7 +25,7 @@ def found() -> Import:
 @pytest.fixture(scope="module")
 def configs(found: Import, tmp_path_factory: pytest.TempPathFactory) -> Any:
     target = tmp_path_factory.mktemp("configs")
-    write_files(found, target)
+    write_files(found.files, target)
     return load_configs(target)
 
 
@@ -195,6 +196,21 @@ def test_endless_templates_are_ended() -> None:
             fault = renderer.render([{}]).fault
             assert fault is not None
             assert fault.message == "rendering takes more than 1 seconds"
+
+
+def test_a_device_that_its_type_does_not_fit_has_a_type_of_its_own(tmp_path: Path) -> None:
+    """Its dictionary fixes what in its type a job can choose: the type's choice would still happen."""
+    fixed = tmp_path / "devices" / "guest-03.jinja2"
+    fixed.parent.mkdir()
+    fixed.write_text("{% extends 'shelf-qemu.jinja2' %}\n{% set arch = 'amd64' %}\n")
+    found = plan_import([fixed], [LAB / "device-types"], tmp_path / "configs")
+    assert found.errors == []
+    write_files(found.files, tmp_path / "configs")
+    loaded = load_configs(tmp_path / "configs").devices["guest-03"]
+    assert [file.name for file in loaded.chain] == ["guest-03-alone", "guest-03"]
+    assert loaded.device_type == "shelf-qemu"
+    made = render(loaded, {"arch": "arm64"})
+    assert made["actions"]["boot"]["methods"]["qemu"]["parameters"]["command"] == "qemu-system-x86_64"
 
 
 def test_a_lab_without_templates_of_its_own(tmp_path: Path) -> None:

@@ -7,23 +7,21 @@ device that went in, for each context that was tried.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import yaml
 
-from executor.errors import LavaExecError
-from executor.master.configs import DeviceKeys, TypeKeys, is_name, load_configs
+from executor.master.configs import is_name
 from executor.master.lab.collect import Collected, collect, read
 from executor.master.lab.difference import common, difference, same
+from executor.master.lab.files import File, against, dump
 from executor.master.lab.needs import Need, needs
 from executor.master.lab.probing import Form, Render, probe
+from executor.master.lab.proof import CONTROL, NAMES, unfaithful
 from executor.master.lab.templates import Rendered, Renderer
-from executor.master.render import render
 from executor.model.problem import Problem
 from executor.schema.device import parse_device
 from executor.schema.loader import load_yaml
@@ -44,8 +42,7 @@ OWN = (
     "usb_product_id",
     "usb_filesystem_label",
 )
-_CONTROL = {*DeviceKeys.__struct_fields__, *TypeKeys.__struct_fields__}
-_NAMES = ("hostname", "device_type", "devicetype")
+_ALONE = "-alone"  # behind the name of a device: a type that is this device's only
 
 
 @dataclass(frozen=True)
@@ -70,15 +67,6 @@ class Found:
     needs: list[Need] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
-class File:
-    """A file of device-configs/: `path` below it, its text, and new, same or differs."""
-
-    path: str
-    text: str
-    status: str = "new"
-
-
 @dataclass
 class Import:
     """The outcome. Files with errors in `problems` are left out."""
@@ -100,23 +88,6 @@ def plan_import(
     return importer.result(target)
 
 
-def write_files(done: Import, target: Path, *, replace: bool = False) -> list[File]:
-    """Write what is new, with `replace` also what differs; gives back what was written."""
-    written = []
-    for file in done.files:
-        if file.status == "new" or (replace and file.status == "differs"):
-            path = target / file.path
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(
-                "w", encoding="utf-8", dir=path.parent, prefix=".", delete=False
-            ) as stream:
-                stream.write(file.text)
-            Path(stream.name).chmod(0o644)
-            Path(stream.name).replace(path)
-            written.append(file)
-    return written
-
-
 class _Importer:
     def __init__(self, found: Collected, options: Options) -> None:
         self.found, self.options = found, options
@@ -131,7 +102,7 @@ class _Importer:
         self._each_name_once()
         for kind in dict.fromkeys(device.kind for device in self.done.devices):
             self._of_type(kind, [d for d in self.done.devices if d.kind == kind])
-        self.done.files = [self._against(file, target) for file in self.done.files]
+        self.done.files = [against(file, target) for file in self.done.files]
         self.done.files.sort(key=lambda file: (not file.path.startswith("types/"), file.path))
         return self.done
 
@@ -180,7 +151,7 @@ class _Importer:
             return
         data = document.data
         name = str(data.get("hostname") or path.stem)
-        kind = next((str(data[key]) for key in _NAMES[1:] if data.get(key)), self.options.device_type)
+        kind = next((str(data[key]) for key in NAMES[1:] if data.get(key)), self.options.device_type)
         if not kind:
             kind = name
             text = f"does not say its device type, so {name!r} is taken"
@@ -221,7 +192,7 @@ class _Importer:
         for key in form.fixed:
             text = f"what a job's context does to {key} cannot be carried over: it keeps its default"
             self.fault(text, source, warning=True, hint="write variables or by_context by hand")
-        for key in sorted(str(k) for k in form.body if k in _CONTROL and k not in _NAMES):
+        for key in sorted(str(k) for k in form.body if k in CONTROL and k not in NAMES):
             self.fault(f"{key} means something else in device-configs and is left out", source, warning=True)
         self.done.devices.append(Found(name, kind, source, form, needs(parsed.device)))
         return True
@@ -239,25 +210,25 @@ class _Importer:
     def _of_type(self, kind: str, devices: list[Found]) -> None:
         own = self.types.get(kind) or _type_of(devices)
         shared = _document(own)
-        files = {f"types/{kind}.yaml": _dump(shared)}
+        files = {f"types/{kind}.yaml": dump(shared)}
         for device in devices:
-            files[f"devices/{device.name}.yaml"] = _dump(self._device(device, kind, own))
-        wrong = _unfaithful(files, devices)
+            files[f"devices/{device.name}.yaml"] = dump(self._device(device, kind, own))
+        forms = [(device.name, device.form) for device in devices]
+        wrong = unfaithful(files, forms)
         for device in devices:
             if device.name in wrong:
                 # Its type does not fit it: all that it is goes into a type of its own.
-                files[f"types/{device.name}.yaml"] = _dump(_document(device.form))
-                alone = {"extends": device.name, "device_type": kind, **self._control()}
-                files[f"devices/{device.name}.yaml"] = _dump(alone)
-        for name, what in _unfaithful(files, devices, together=True).items():
+                files[f"types/{device.name}{_ALONE}.yaml"] = dump(_document(device.form))
+                alone = {"extends": f"{device.name}{_ALONE}", "device_type": kind, **self._control()}
+                files[f"devices/{device.name}.yaml"] = dump(alone)
+        for name, what in unfaithful(files, forms, together=True).items():
             source = next(device.source for device in devices if device.name == name)
             self.fault(f"{name} is another device than in the lab {what}", source, warning=True)
-        for name, what in _unfaithful(files, devices).items():
+        for name, what in unfaithful(files, forms).items():
             source = next(device.source for device in devices if device.name == name)
             self.fault(f"{name} cannot be carried over faithfully: {what}", source)
-            files.pop(f"devices/{name}.yaml", None)
-            if name != kind:
-                files.pop(f"types/{name}.yaml", None)
+            del files[f"devices/{name}.yaml"]
+            del files[f"types/{name}{_ALONE}.yaml"]
         if any(path.startswith("devices/") for path in files):
             self.done.files += [File(path, text) for path, text in files.items()]
 
@@ -291,17 +262,6 @@ class _Importer:
             container["tools"] = list(self.options.tools)
         return {**out, **({"container": container} if container else {})}
 
-    def _against(self, file: File, target: Path) -> File:
-        path = target / file.path
-        if not path.exists():
-            return file
-        try:
-            there = load_yaml(read(path), str(path)).data
-        except ValueError:
-            there = None
-        status = "same" if same(there, load_yaml(file.text, file.path).data) else "differs"
-        return File(file.path, file.text, status)
-
 
 def _again(renderer: Renderer) -> Render:
     """Renders for more contexts; what fails or is no YAML is None."""
@@ -319,7 +279,7 @@ def _stem(template: str) -> str:
 
 
 def _body(form: Form) -> dict[Any, Any]:
-    return {key: value for key, value in form.body.items() if key not in _CONTROL and key not in _NAMES}
+    return {key: value for key, value in form.body.items() if key not in CONTROL and key not in NAMES}
 
 
 def _type_of(devices: list[Found]) -> Form:
@@ -334,58 +294,3 @@ def _document(form: Form) -> dict[str, Any]:
         **({"by_context": form.by_context} if form.by_context else {}),
         **_body(form),
     }
-
-
-def _unfaithful(files: dict[str, str], devices: list[Found], *, together: bool = False) -> dict[str, str]:
-    """Devices that are not rendered as they came, with what is wrong. `together`: keys at once."""
-    wrong: dict[str, str] = {}
-    with tempfile.TemporaryDirectory() as folder:
-        for path, text in files.items():
-            (Path(folder) / path).parent.mkdir(exist_ok=True)
-            (Path(folder) / path).write_text(text, encoding="utf-8")
-        configs = load_configs(Path(folder))
-        for device in devices:
-            loaded = configs.devices.get(device.name)
-            if loaded is None:
-                continue
-            for context, wanted in device.form.together if together else device.form.seen:
-                try:
-                    made = render(loaded, context)
-                except LavaExecError as error:
-                    wrong[device.name] = error.message.replace(folder, "")
-                    break
-                if not same(_bare(made), _bare(wanted)):
-                    place = _first_difference(_bare(wanted), _bare(made))
-                    wrong[device.name] = f"with the context {context}, {place}" if context else place
-                    break
-    return wrong
-
-
-def _bare(data: dict[Any, Any]) -> dict[Any, Any]:
-    leave = {*_CONTROL, *_NAMES, "container"}
-    return {key: value for key, value in data.items() if key not in leave}
-
-
-def _first_difference(wanted: Any, made: Any, path: str = "") -> str:
-    if isinstance(wanted, dict) and isinstance(made, dict):
-        for key in [*wanted, *made]:
-            here = f"{path}.{key}" if path else str(key)
-            if key not in wanted or key not in made:
-                return f"{here} {'is missing' if key in wanted else 'is too many'}"
-            if not same(wanted[key], made[key]):
-                return _first_difference(wanted[key], made[key], here)
-    return f"{path} is {str(made)[:60]!r}, not {str(wanted)[:60]!r}"
-
-
-class _Dumper(yaml.CSafeDumper):
-    """Keeps to one way of writing: no anchors, nothing for null."""
-
-    def ignore_aliases(self, data: Any) -> bool:
-        return True
-
-
-_Dumper.add_representer(type(None), lambda dumper, _: dumper.represent_scalar("tag:yaml.org,2002:null", ""))
-
-
-def _dump(data: dict[str, Any]) -> str:
-    return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)

@@ -20,8 +20,8 @@ _SERIAL = re.compile(r"/dev/(tty|serial)")
 _SHELL = frozenset(";|&<>`$") | {"&&", "||"}
 # Programs of the job image, and those that only wait or print.
 _IN_IMAGE = frozenset(["telnet", "ssh", "sleep", "true", "false", "echo"])
-# Where a device file names a method otherwise than a job does.
-_DEVICE_METHODS = {"deploy": {"image": "tmpfs", "u-boot": "fastboot"}, "boot": {}, "test": {}}
+# Names of methods in device files only: what `tmpfs` needs, and how U-Boot enters fastboot.
+_DEVICE_METHODS = {"deploy": {"image", "u-boot"}}
 _USB = ("board_id", "adb_serial_number", "fastboot_serial_number", "usb_vendor_id", "usb_filesystem_label")
 _UNSET = (None, "", "0000000000", "0000")
 
@@ -119,4 +119,4 @@ def known_methods(section: str) -> frozenset[str]:
     found = builtin_registry().of(section)
     names = {method.name for method in found}
     names |= {method.__module__.rpartition(".")[2].replace("_", "-") for method in found}
-    return frozenset(names | _DEVICE_METHODS[section].keys())
+    return frozenset(names | _DEVICE_METHODS.get(section, set()))

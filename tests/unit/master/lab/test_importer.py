@@ -12,7 +12,8 @@ import pytest
 import yaml
 
 from executor.master.configs import load_configs
-from executor.master.lab.importer import Import, Options, plan_import, write_files
+from executor.master.lab.files import write_files
+from executor.master.lab.importer import Import, Options, plan_import
 from executor.master.render import render
 from executor.testing import jobs
 
@@ -59,7 +60,7 @@ def test_what_is_common_becomes_the_type(lab: Path) -> None:
 
 def test_what_is_written_is_the_device_again_and_nothing_is_written_twice(lab: Path) -> None:
     target = lab.parent / "configs"
-    assert len(write_files(done(lab), target)) == 3
+    assert len(write_files(done(lab).files, target)) == 3
     configs = load_configs(target)
     assert configs.problems == []
     made = render(configs.devices["board-2"], {})
@@ -72,12 +73,12 @@ def test_what_is_written_is_the_device_again_and_nothing_is_written_twice(lab: P
     }
     again = done(lab)
     assert {f.status for f in again.files} == {"same"}
-    assert write_files(again, target) == []
+    assert write_files(again.files, target) == []
 
 
 def test_a_file_that_differs_is_not_replaced_unless_told(lab: Path) -> None:
     target = lab.parent / "configs"
-    write_files(done(lab), target)
+    write_files(done(lab).files, target)
     mine = target / "devices" / "board-1.yaml"
     mine.write_text(mine.read_text() + "tags: [mine]\n")
     (target / "types" / "board.yaml").write_text(
@@ -86,8 +87,8 @@ def test_a_file_that_differs_is_not_replaced_unless_told(lab: Path) -> None:
     found = done(lab)
     assert {f.path: f.status for f in found.files}["devices/board-1.yaml"] == "differs"
     assert {f.path: f.status for f in found.files}["types/board.yaml"] == "same"
-    assert write_files(found, target) == []
-    assert [f.path for f in write_files(found, target, replace=True)] == ["devices/board-1.yaml"]
+    assert write_files(found.files, target) == []
+    assert [f.path for f in write_files(found.files, target, replace=True)] == ["devices/board-1.yaml"]
     assert "mine" not in mine.read_text()
 
 
