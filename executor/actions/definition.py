@@ -33,9 +33,10 @@ class Definition:
     @property
     def name(self) -> str:
         """The job's name for it; for an inline definition without one, its metadata's."""
-        name = self.given.get("name")
-        if not name and isinstance(self.given.get("repository"), dict):
-            name = (self.given["repository"].get("metadata") or {}).get("name")
+        name, repository = self.given.get("name"), self.given.get("repository")
+        if not name and isinstance(repository, dict):
+            metadata = repository.get("metadata")
+            name = metadata.get("name") if isinstance(metadata, dict) else ""
         return str(name or "")
 
     @property

@@ -154,3 +154,14 @@ def test_what_is_said_of_a_missing_key_is_said_once() -> None:
     test = {"test": {"definitions": [{"repository": "http://h/a.git", "path": "a.yaml", "name": "a"}]}}
     found = check_job(jobs.job(jobs.deploy(), jobs.boot(), test), jobs.device())
     assert [p.message for p in found.errors] == ["from is missing"]
+
+
+@pytest.mark.parametrize("metadata", ["x", ["x"], 7])
+def test_a_definition_without_a_name_and_with_odd_metadata_is_told_once(metadata: object) -> None:
+    odd = jobs.definition()
+    del odd["name"]
+    odd["repository"]["metadata"] = metadata
+    (problem,) = check_job(
+        jobs.job(jobs.deploy(), jobs.boot(), {"test": {"definitions": [odd]}}), jobs.device()
+    ).errors
+    assert problem.path[-2:] == ("repository", "metadata")
