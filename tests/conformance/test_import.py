@@ -28,7 +28,7 @@ pytestmark = pytest.mark.skipif(not DEVICES, reason=f"no conformance cases in {C
 @pytest.mark.parametrize("path", DEVICES.values(), ids=lambda path: path.parent.name)
 def test_taken_over_and_rendered_the_same(path: Path, tmp_path: Path) -> None:
     found = plan_import([path], [], tmp_path, Options("a-type"))
-    assert [f"{p.where}: {p.message}" for p in found.problems] == []
+    assert [f"{p.where}: {p.message}" for p in found.errors] == []
     write_files(found.files, tmp_path)
     configs = load_configs(tmp_path)
     assert configs.problems == []
