@@ -20,14 +20,14 @@ from functools import partial
 from pathlib import Path
 
 from bench.figures import Row, table
-from executor.actions.image.compress import decompress
-from executor.actions.image.disk import make_disk
-from executor.actions.image.inject import inject
-from executor.actions.image.ramdisk import append
-from executor.actions.tarsafe import unpack
-from executor.actions.tartree import ROOTFS
 from executor.model.deadline import Deadline
 from executor.testing.tarballs import Item, directory, file, write_tar
+from executor.tools.image.compress import decompress
+from executor.tools.image.disk import make_disk
+from executor.tools.image.inject import inject
+from executor.tools.image.ramdisk import append
+from executor.tools.tarsafe import unpack
+from executor.tools.tartree import ROOTFS
 
 MIB = 1 << 20
 UUID = "6f1d2f9e-1111-4222-8333-123456789abc"

@@ -15,9 +15,9 @@ from pathlib import Path
 
 from bench.farm import ASSETS, ROOT, STATE, Broken, took
 from bench.figures import Row
-from executor.actions.image.inject import inject
-from executor.actions.image.ramdisk import append
 from executor.model.deadline import Deadline
+from executor.tools.image.inject import inject
+from executor.tools.image.ramdisk import append
 
 AIM = 0.3  # seconds
 RAMDISK = 200 << 20

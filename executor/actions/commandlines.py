@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
-from executor.actions import proc
 from executor.actions.commands import TOOLS_HINT, words
 from executor.actions.hosttool import expand, expand_line
 from executor.errors import ConfigurationError, InfrastructureError
 from executor.model.launch import Needs
+from executor.tools import proc
 
 if TYPE_CHECKING:
     from executor.model.problem import Problem

@@ -8,9 +8,9 @@ import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, ClassVar
 
-from executor.actions import proc
 from executor.errors import ConfigurationError, InfrastructureError
 from executor.pipeline.action import Action
+from executor.tools import proc
 
 if TYPE_CHECKING:
     from executor.model.problem import Problem

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, ClassVar
 from urllib.parse import quote, unquote, urlsplit
 
 from executor.actions.guest import AppendOverlays
-from executor.actions.image.magic import HEAD, looks_like
 from executor.actions.vcs import without_password
 from executor.errors import InfrastructureError, JobError, LavaExecError
 from executor.model.doorbell import SCHEMES, Fetch, Fetched
@@ -23,6 +22,7 @@ from executor.model.problem import Problem
 from executor.pipeline.action import Action, RetryAction
 from executor.pipeline.context import Artifact
 from executor.pipeline.planner import PlanError
+from executor.tools.image.magic import HEAD, looks_like
 
 if TYPE_CHECKING:
     from executor.model.device import Device
@@ -173,7 +173,7 @@ class Download(Action):
 
     def _unpack_archive(self, run: Run, artifact: Artifact) -> None:
         """`archive: tar`: a directory named after the key (spec: job-format §4)."""
-        from executor.actions.tarsafe import unpack
+        from executor.tools.tarsafe import unpack
 
         target = run.context.work / f"archive-{run.action.level}" / artifact.safe_label
         if target.exists():
@@ -301,6 +301,8 @@ def check_scheme(url: str) -> None:
     """Can an agent fetch this? Raises JobError."""
     if scheme_of(url) not in SCHEMES:
         raise JobError(f"no way to download {url!r}", f"URL schemes that work: {', '.join(SCHEMES)}")
+    if scheme_of(url) in ("http", "https") and not url.partition("://")[2].strip("/"):
+        raise JobError(f"{url!r} names no host", "write http://host/path/to/file")
     reason = scp_fault(url) if scheme_of(url) == "scp" else ""
     if reason:
         raise JobError(reason, "write scp://user@host/path/to/file")

@@ -13,9 +13,9 @@ from collections.abc import Collection, Iterable, Mapping
 from enum import IntEnum
 from itertools import pairwise
 
-from executor.actions.image.magic import HEAD, looks_like
 from executor.errors import JobError
 from executor.pipeline.context import Artifact
+from executor.tools.image.magic import HEAD, looks_like
 
 # Options of QEMU that only read the file they are given.
 _READERS = frozenset({"kernel", "initrd", "dtb", "bios", "L", "cdrom", "append", "fw_cfg", "option-rom"})
@@ -80,7 +80,7 @@ def arguments(image_arg: str, artifacts: Mapping[str, Artifact]) -> list[str]:
     """The fragment as arguments, each `{label}` replaced by its path; what stands after `file=` in a drive
     fits the format that the drive says. Raises JobError for unbalanced quotes.
     """
-    from executor.actions.image.copy import drive_file
+    from executor.tools.image.copy import drive_file
 
     out = []
     for texts, references in split(image_arg, artifacts):
@@ -130,7 +130,7 @@ def check_disk(artifact: Artifact) -> None:
 
     Raises JobError (spec: job-format §5, explicitness rules).
     """
-    from executor.actions.image.identify import identify
+    from executor.tools.image.identify import identify
 
     if artifact.path.is_dir():
         return

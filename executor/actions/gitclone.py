@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from executor.actions import proc
 from executor.actions.vcs import check_word, password_of, persist, without_password
 from executor.errors import InfrastructureError, JobError, LavaExecError
+from executor.tools import proc
 
 if TYPE_CHECKING:
     from executor.pipeline.run import Run

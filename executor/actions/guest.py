@@ -50,7 +50,7 @@ class ApplyOverlayGuest(Action):
             run.namespace.overlay_disk = self._disk(run)
 
     def _disk(self, run: Run) -> OverlayDisk:
-        from executor.actions.image.disk import make_disk
+        from executor.tools.image.disk import make_disk
 
         namespace = run.namespace
         guest = guest_parameters(run.context.device)
@@ -102,9 +102,9 @@ def apply_overlay(
     Where QEMU takes the image as a disk that is a qcow2 on top of the cached original, else a plain file.
     Raises JobError for an image that cannot take it, with what the image is.
     """
-    from executor.actions.image.inject import inject
-    from executor.actions.image.ramdisk import append
-    from executor.actions.image.tarextend import extend
+    from executor.tools.image.inject import inject
+    from executor.tools.image.ramdisk import append
+    from executor.tools.image.tarextend import extend
 
     namespace = run.namespace
     ours = (namespace.overlay, namespace.overlay_secrets) if lava else ()
@@ -153,7 +153,7 @@ def apply_overlay(
 
 def _root_part(run: Run, artifact: Artifact) -> int | None:
     """The device's own default, where the image has partitions at all (spec: job-format §5, seed form)."""
-    from executor.actions.image.identify import Kind, identify
+    from executor.tools.image.identify import Kind, identify
 
     number = run.context.device.root_part
     if number is None or artifact.compression or identify(artifact.path).kind is not Kind.PARTITIONED:
@@ -180,7 +180,7 @@ class AppendOverlays(Action):
         return Needs(mounts=frozenset({"work"}), tools=frozenset({"debugfs", "qemu-img"}))
 
     def run(self, run: Run) -> None:
-        from executor.actions.image.tarextend import moved
+        from executor.tools.image.tarextend import moved
 
         artifacts = run.namespace.artifacts
         extras: list[Path] = []

@@ -13,13 +13,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from executor.actions import proc
 from executor.actions.commands import TOOLS_HINT, words
 from executor.console.ports import ProcessPort
 from executor.console.reader import Console
 from executor.errors import InfrastructureError, JobError
 from executor.model.launch import Needs
 from executor.pipeline.action import Action
+from executor.tools import proc
 
 if TYPE_CHECKING:
     from executor.model.device import Device

@@ -12,9 +12,9 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from executor.actions.image.compress import decompress
 from executor.errors import JobError
 from executor.model.doorbell import Fetched
+from executor.tools.image.compress import decompress
 
 if TYPE_CHECKING:
     from executor.model.job import Resource

@@ -14,12 +14,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from executor.actions import proc
 from executor.actions.connect import close_console, open_console
 from executor.errors import ConfigurationError, InfrastructureError, JobError
 from executor.model.launch import Needs
 from executor.model.problem import Problem
 from executor.pipeline.action import Action
+from executor.tools import proc
 
 if TYPE_CHECKING:
     from executor.model.job import TransferOverlay

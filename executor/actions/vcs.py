@@ -10,8 +10,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from executor.actions.proc import redact
 from executor.errors import InfrastructureError, JobError
+from executor.tools.proc import redact
 
 if TYPE_CHECKING:
     from pathlib import Path

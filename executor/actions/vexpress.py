@@ -9,12 +9,12 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from executor.actions.tarsafe import unpack
-from executor.actions.unzip import unpack_zip
 from executor.actions.volume import CloseVolume, OpenVolume, VolumeAction, opened
 from executor.errors import InfrastructureError, JobError
 from executor.model.launch import Needs
 from executor.pipeline.action import Action
+from executor.tools.tarsafe import unpack
+from executor.tools.unzip import unpack_zip
 
 if TYPE_CHECKING:
     from executor.model.device import Device

@@ -13,10 +13,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from executor.actions import proc
 from executor.errors import InfrastructureError, LavaExecError
 from executor.model.launch import Needs
 from executor.pipeline.action import Action
+from executor.tools import proc
 
 if TYPE_CHECKING:
     from executor.model.problem import Problem

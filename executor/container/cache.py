@@ -284,7 +284,7 @@ class Cache:
             return self._add_unpacked(work, got, target, made)
 
     def _unpack(self, work: Work, source: Path | Tee, target: Path) -> int:
-        from executor.actions.image.compress import Limits, decompress
+        from executor.tools.image.compress import Limits, decompress
 
         total = source.stat().st_size if isinstance(source, Path) else source.total
         most = min(work.fetch.max_bytes or _DECOMPRESSED_AT_MOST, _DECOMPRESSED_AT_MOST)

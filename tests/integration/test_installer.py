@@ -22,7 +22,6 @@ from executor.actions.deploy.iso_installer import (
     PrepareQemuCommands,
     PullInstallerFiles,
 )
-from executor.actions.image.ramdisk import append
 from executor.errors import JobError
 from executor.model import journal
 from executor.model.deadline import Deadline
@@ -32,6 +31,7 @@ from executor.pipeline.action import Action
 from executor.pipeline.run import Run
 from executor.testing.iso import write_iso
 from executor.testing.pipeline import Scene, placed
+from executor.tools.image.ramdisk import append
 
 ROOT = Path(__file__).resolve().parents[2]
 ASSETS = Path(os.environ.get("LAVA_EXEC_ASSETS") or ROOT / ".lava-exec" / "assets") / "amd64"

@@ -15,13 +15,13 @@ from typing import Any
 import pytest
 
 from executor.actions.boot.ssh import PrepareSsh, ScpDeploy, ScpOverlayUnpack, SshConnection
-from executor.actions.image import uimage
 from executor.actions.netboot.nbd import XnbdServerDeploy
 from executor.errors import InfrastructureError
 from executor.model.device import Device
 from executor.testing.netboot import Deployed, board, deployed
 from executor.testing.pipeline import Scene, placed
 from executor.testing.tarballs import directory, file, write_tar
+from executor.tools.image import uimage
 
 URL = "http://h/"
 

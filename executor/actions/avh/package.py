@@ -7,8 +7,8 @@ import plistlib
 import zipfile
 from pathlib import Path
 
-from executor.actions.proc import overdue
 from executor.model.deadline import Deadline
+from executor.tools.proc import overdue
 
 PARTS = {"kernel": "kernel", "dtb": "devicetree", "rootfs": "nand"}  # label → name in the package
 _PIECE = 1 << 20

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 from msgspec import Meta
 
-from executor.actions import proc
 from executor.actions.commands import TOOLS_HINT
 from executor.actions.connect import close_console
 from executor.actions.containers import NamedImage
@@ -34,6 +33,7 @@ from executor.model.parameters import Text
 from executor.model.problem import Problem
 from executor.pipeline.action import Action, RetryAction
 from executor.pipeline.method import Method, method
+from executor.tools import proc
 
 if TYPE_CHECKING:
     from executor.pipeline.planner import Request, Site

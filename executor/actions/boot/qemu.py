@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, cast
 
 from msgspec import Meta
 
-from executor.actions import proc
 from executor.actions.drives import arguments
 from executor.actions.qemuoptions import Accelerator, accelerate, accelerator, memory_mib, uses_network
 from executor.actions.shell import shell_tail
@@ -28,6 +27,7 @@ from executor.model.problem import Problem
 from executor.pipeline.action import Action, RetryAction
 from executor.pipeline.method import Method, method
 from executor.pipeline.planner import Request
+from executor.tools import proc
 
 if TYPE_CHECKING:
     from executor.model.deadline import Deadline

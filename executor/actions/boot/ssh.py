@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, cast
 
 import msgspec
 
-from executor.actions import proc
 from executor.actions.connect import close_console, open_console
 from executor.actions.deploy.ssh import FILES, UNPACKED, waiting_calls
 from executor.actions.deviceenv import ExportDeviceEnv
@@ -23,6 +22,7 @@ from executor.model.job import BootParameters
 from executor.model.launch import Needs
 from executor.pipeline.action import Action, RetryAction
 from executor.pipeline.method import Method, method
+from executor.tools import proc
 
 if TYPE_CHECKING:
     from executor.model.problem import Problem

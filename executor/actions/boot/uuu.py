@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from msgspec import Meta
 
-from executor.actions import proc
 from executor.actions.boot.bootloader import BootBootloader, PromptParameters
 from executor.actions.bootloader.overlay import BootloaderOverlay
 from executor.actions.bootloader.settings import bootloader
@@ -28,6 +27,7 @@ from executor.model.launch import Needs
 from executor.model.problem import Path, Problem
 from executor.pipeline.action import Action, RetryAction
 from executor.pipeline.method import Method, method
+from executor.tools import proc
 
 if TYPE_CHECKING:
     from executor.model.device import Device

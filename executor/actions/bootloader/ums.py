@@ -6,12 +6,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from executor.actions import proc
 from executor.actions.usb import local
 from executor.errors import InfrastructureError, JobError
 from executor.model.launch import Needs
 from executor.model.problem import Problem
 from executor.pipeline.action import Action
+from executor.tools import proc
 
 if TYPE_CHECKING:
     from executor.pipeline.run import Run

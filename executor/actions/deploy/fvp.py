@@ -77,7 +77,7 @@ class FvpDeploy(Action):
 
 def own(run: Run, artifact: Artifact) -> None:
     """A copy that the model may write to; shared blocks where the file system can do that."""
-    from executor.actions.image.copy import private_copy
+    from executor.tools.image.copy import private_copy
 
     target = run.context.work / f"{artifact.safe_label}-{run.action.level}" / artifact.file_name
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Annotated, cast
 import msgspec
 from msgspec import Meta
 
-from executor.actions import proc
 from executor.actions.deviceenv import DeployDeviceEnv
 from executor.actions.download import DownloadRetry
 from executor.actions.guest import ApplyOverlayGuest, guest_parameters
@@ -25,6 +24,7 @@ from executor.model.launch import Needs
 from executor.pipeline.action import Action
 from executor.pipeline.context import Artifact, Installer
 from executor.pipeline.method import Method, method
+from executor.tools import proc
 
 if TYPE_CHECKING:
     from executor.model.device import Device
@@ -150,7 +150,7 @@ class PullInstallerFiles(Action):
         self.iso = iso
 
     def run(self, run: Run) -> None:
-        from executor.actions.image.iso9660 import extract
+        from executor.tools.image.iso9660 import extract
 
         artifacts = run.namespace.artifacts
         for label, name in ((KERNEL, self.iso.kernel), (INITRD, self.iso.initrd)):
@@ -187,7 +187,7 @@ class PrepareQemuCommands(Action):
         run.results["append"] = append
 
     def _with_answers(self, run: Run) -> Artifact:
-        from executor.actions.image.ramdisk import append
+        from executor.tools.image.ramdisk import append
 
         namespace, work = run.namespace, run.context.work / f"preseed-{self.level}"
         work.mkdir(parents=True, exist_ok=True)

@@ -143,8 +143,8 @@ def own(run: Run, artifact: Artifact, use: Use) -> None:
     Every attempt to boot gets the same one: what a failed attempt or the run before has written stays, as it
     does on a board.
     """
-    from executor.actions.image.copy import overlay, private_copy
-    from executor.actions.image.identify import Kind, identify
+    from executor.tools.image.copy import overlay, private_copy
+    from executor.tools.image.identify import Kind, identify
 
     target = run.context.work / f"{artifact.safe_label}-{run.action.level}"
     if use is Use.DISK:

@@ -21,7 +21,7 @@ class ApplyOverlaySparseImage(ApplyOverlayImage):
     description = "make the sparse image plain, put the overlay into it, make it sparse again"
 
     def run(self, run: Run) -> None:
-        from executor.actions.image.android import is_sparse, to_plain, to_sparse
+        from executor.tools.image.android import is_sparse, to_plain, to_sparse
 
         artifact = run.namespace.artifacts[self.key]
         if not is_sparse(artifact.path):

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from executor.actions import proc
 from executor.actions.usb import UNSET
 from executor.errors import ConfigurationError, InfrastructureError, LavaExecError
 from executor.model.launch import Needs
 from executor.pipeline.action import Action
+from executor.tools import proc
 
 if TYPE_CHECKING:
     from executor.model.device import Device

@@ -9,13 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from executor.actions import proc
-from executor.actions.image import uimage
 from executor.actions.netboot.parameters import IMAGES
 from executor.actions.netboot.share import served_directory
 from executor.errors import InfrastructureError
 from executor.model.launch import Needs
 from executor.pipeline.action import Action
+from executor.tools import proc
+from executor.tools.image import uimage
 
 if TYPE_CHECKING:
     from executor.model.device import Device
@@ -176,8 +176,8 @@ def _number(value: object) -> int | None:
 
 def _join(target: Path, parts: list[Path], run: Run) -> None:
     """The files one behind the other."""
-    from executor.actions.image.copy import copy_range
-    from executor.actions.image.sparse import new_file
+    from executor.tools.image.copy import copy_range
+    from executor.tools.image.sparse import new_file
 
     position = 0
     with new_file(target) as output:

@@ -9,11 +9,11 @@ import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from executor.actions import proc
 from executor.actions.netboot.contents import fetches_overlay, overlays
 from executor.errors import InfrastructureError, JobError
 from executor.model.launch import Needs
 from executor.pipeline.action import Action
+from executor.tools import proc
 
 if TYPE_CHECKING:
     import subprocess
@@ -77,7 +77,7 @@ class XnbdServerDeploy(Action):
         run.results["port"] = port
 
     def _apply_overlay(self, run: Run, artifact: Artifact) -> None:
-        from executor.actions.image.inject import inject
+        from executor.tools.image.inject import inject
 
         try:
             done = inject(
@@ -100,8 +100,8 @@ class XnbdServerDeploy(Action):
 
     def _own(self, run: Run, artifact: Artifact) -> tuple[str, str]:
         """A file that the device may write to, and its format."""
-        from executor.actions.image.copy import overlay
-        from executor.actions.image.identify import Kind, identify
+        from executor.tools.image.copy import overlay
+        from executor.tools.image.identify import Kind, identify
 
         if not artifact.shared:
             return str(artifact.path), artifact.format

@@ -13,20 +13,20 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from executor.actions.download import expand
-from executor.actions.image.magic import HEAD, looks_like
 from executor.actions.netboot.share import new_directory, nfs_server
 from executor.errors import InfrastructureError, JobError
 from executor.model.launch import Needs
 from executor.pipeline.action import Action
 from executor.pipeline.context import Artifact, NfsRoot
+from executor.tools.image.magic import HEAD, looks_like
 
 if TYPE_CHECKING:
-    from executor.actions.tartree import Policy
     from executor.model.job import PersistentNfs, Resource
     from executor.model.problem import Problem
     from executor.pipeline.planner import Site
     from executor.pipeline.run import Run
     from executor.pipeline.world import World
+    from executor.tools.tartree import Policy
 
 _TARBALLS = ("gz", "bz2", "xz", "zstd")
 _PACKED = (*_TARBALLS, "zip", "lz4")
@@ -53,8 +53,8 @@ class ExtractNfsRootfs(Action):
 
 def unpack_root(run: Run, artifact: Artifact, prefix: str) -> NfsRoot:
     """Unpack the tarball; the directory `prefix` in it becomes the device's root."""
-    from executor.actions.tarsafe import unpack
-    from executor.actions.tartree import Limits
+    from executor.tools.tarsafe import unpack
+    from executor.tools.tartree import Limits
 
     context = run.context
     top = new_directory(context.nfs, context.worker.job_id, "extract-nfsrootfs")
@@ -80,7 +80,7 @@ def unpack_root(run: Run, artifact: Artifact, prefix: str) -> NfsRoot:
 
 def root_policy() -> Policy:
     """Owners and device nodes as in the archive where this process may make them."""
-    from executor.actions.tartree import ROOTFS
+    from executor.tools.tartree import ROOTFS
 
     return replace(ROOTFS, owners=True, special="make") if os.geteuid() == 0 else ROOTFS
 
@@ -103,7 +103,7 @@ def tar_compression(artifact: Artifact, known: Sequence[str] = _TARBALLS) -> str
 
 def unpack_into(run: Run, root: Path, archives: Sequence[Path], what: str, compression: str = "") -> None:
     """Unpack tarballs on top of a root file system, symlinks such as `lib → usr/lib` followed inside it."""
-    from executor.actions.tarsafe import unpack
+    from executor.tools.tarsafe import unpack
 
     for path in archives:
         done = unpack(

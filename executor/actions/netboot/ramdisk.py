@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The ramdisk that a device boots with: modules, overlay and preseed file as further archives behind it.
 
-It is not unpacked (see actions/image/ramdisk.py). Only a U-Boot header is taken off and put on, as job and
+It is not unpacked (see tools/image/ramdisk.py). Only a U-Boot header is taken off and put on, as job and
 device say (spec: job-format §5, device-config §2 `add_header`).
 """
 
@@ -12,7 +12,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from executor.actions.image import uimage
 from executor.actions.netboot.contents import overlays
 from executor.actions.netboot.nfsroot import tar_compression
 from executor.actions.netboot.parameters import TftpParameters, takes_modules
@@ -20,6 +19,7 @@ from executor.actions.netboot.share import publish, served_directory
 from executor.errors import InfrastructureError, JobError
 from executor.model.launch import Needs
 from executor.pipeline.action import Action
+from executor.tools.image import uimage
 
 if TYPE_CHECKING:
     from executor.model.problem import Problem
@@ -124,7 +124,7 @@ class CompressRamdisk(Action):
         publish(run, artifact, "ramdisk")
 
     def _make(self, run: Run, artifact: Artifact, *, header: bool) -> None:
-        from executor.actions.image.ramdisk import append
+        from executor.tools.image.ramdisk import append
 
         archives = self._archives(run)
         # Device files of the first V2 jobs do not say it: there a header is replaced by the same.

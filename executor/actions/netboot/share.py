@@ -74,7 +74,7 @@ def _files(path: Path) -> list[Path]:
 
 def _serve(run: Run, source: Path, target: Path, label: str) -> None:
     """A file at its place, which the server may read and TFTP can transfer."""
-    from executor.actions.image.copy import private_copy
+    from executor.tools.image.copy import private_copy
 
     size, most = source.stat().st_size, run.context.worker.limits.tftp_file_bytes
     if size >= most:

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from executor.actions.download import check_scheme, scheme_of
-from executor.actions.image.magic import HEAD, looks_like
 from executor.actions.origin.base import LIMITS, RepoAction
 from executor.actions.vcs import without_password
 from executor.errors import JobError
 from executor.model.doorbell import Fetch
 from executor.model.launch import Needs
 from executor.model.problem import Problem
+from executor.tools.image.magic import HEAD, looks_like
 
 if TYPE_CHECKING:
     from executor.pipeline.run import Run
@@ -81,7 +81,7 @@ class UrlRepo(RepoAction):
 
     def unpack(self, source: Path | io.BytesIO, head: bytes, target: Path, run: Run) -> None:
         """Unpack within limits. A declared compression must be the true one, else the first bytes tell it."""
-        from executor.actions.tarsafe import unpack
+        from executor.tools.tarsafe import unpack
 
         given: dict[str, Any] = self.definition.given
         found = looks_like(head)

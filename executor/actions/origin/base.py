@@ -7,11 +7,11 @@ import shutil
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, ClassVar
 
-from executor.actions.tartree import Limits
 from executor.errors import InfrastructureError
 from executor.model.launch import Needs
 from executor.pipeline.action import Action
 from executor.pipeline.context import Source
+from executor.tools.tartree import Limits
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -69,7 +69,7 @@ class RepoAction(Action):
         kept = run.context.worker.pinned.get(key)
         if not kept:
             return None
-        from executor.actions.tarsafe import unpack
+        from executor.tools.tarsafe import unpack
 
         name, commit = self.definition.name, str(kept["commit_id"])
         run.log.info(f"{name}: taken from the job that is reproduced, commit {commit or 'unknown'}")

@@ -42,7 +42,7 @@ class FileRepo(RepoAction):
             yield Problem(text, path=(*wanted.place, "repository"), hint=hint)
 
     def get(self, target: Path, run: Run) -> str:
-        from executor.actions.tarsafe import unpack
+        from executor.tools.tarsafe import unpack
 
         wanted = self.definition
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from executor.actions.fastboot.overlay import ApplyOverlaySparseImage
-from executor.actions.image.android import to_plain, to_sparse
 from executor.model.job import Resource
 from executor.testing.images import check, soon
 from executor.testing.pipeline import Scene
+from executor.tools.image.android import to_plain, to_sparse
 
 
 @pytest.mark.parametrize("name", ["ext4", "ext2-1k"])

@@ -8,9 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from executor.actions.image import copy
-from executor.actions.image.disk import make_disk
-from executor.actions.image.identify import identify
 from executor.errors import InfrastructureError, JobError, JobTimeout
 from executor.model.deadline import Deadline
 from executor.testing.images import (
@@ -19,6 +16,9 @@ from executor.testing.images import (
     soon,
 )
 from executor.testing.tarballs import file, write_tar
+from executor.tools.image import copy
+from executor.tools.image.disk import make_disk
+from executor.tools.image.identify import identify
 
 UUID = "6f1d2f9e-1111-4222-8333-123456789abc"
 

@@ -13,7 +13,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from executor.actions.image.inject import inject
 from executor.errors import InfrastructureError, JobError, JobTimeout
 from executor.model.deadline import Deadline
 from executor.testing.images import (
@@ -24,6 +23,7 @@ from executor.testing.images import (
     unpacked,
 )
 from executor.testing.tarballs import Item, directory, file, write_tar
+from executor.tools.image.inject import inject
 
 
 @pytest.mark.parametrize("name", ["ext3", "ext4", "ext4-1k"])

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from executor.actions.guest import AppendOverlays
-from executor.actions.image.cpio import list_cpio
 from executor.model.job import OverlaySource, Resource
 from executor.testing.images import listed, sh
 from executor.testing.pipeline import Scene
 from executor.testing.tarballs import directory, file, symlink, write_tar
+from executor.tools.image.cpio import list_cpio
 
 EXTRAS = {
     "modules": OverlaySource(url="http://h/m.tar", format="tar", path="/opt/new"),

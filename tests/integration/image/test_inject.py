@@ -10,9 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from executor.actions.image import copy
-from executor.actions.image.identify import Kind, identify
-from executor.actions.image.inject import inject
 from executor.errors import JobError
 from executor.testing.images import (
     GEOMETRIES,
@@ -23,6 +20,9 @@ from executor.testing.images import (
     soon,
 )
 from executor.testing.tarballs import file, write_tar
+from executor.tools.image import copy
+from executor.tools.image.identify import Kind, identify
+from executor.tools.image.inject import inject
 
 
 @pytest.mark.parametrize("name", GEOMETRIES)

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from executor.actions.image.nbd import NbdBlocks, serve
 from executor.errors import InfrastructureError, JobError, JobTimeout
 from executor.model.deadline import Deadline
+from executor.tools.image.nbd import NbdBlocks, serve
 
 SIZE = 20 << 20
 

@@ -9,9 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from executor.actions.image import uimage
-from executor.actions.image.cpio import list_cpio
-from executor.actions.image.ramdisk import append
 from executor.errors import JobError, JobTimeout
 from executor.model.deadline import Deadline
 from executor.testing.images import (
@@ -20,6 +17,9 @@ from executor.testing.images import (
     soon,
 )
 from executor.testing.tarballs import file, write_tar
+from executor.tools.image import uimage
+from executor.tools.image.cpio import list_cpio
+from executor.tools.image.ramdisk import append
 
 PACKERS = {
     "": ["cat"],

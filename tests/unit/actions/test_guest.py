@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from executor.actions.guest import AppendOverlays, ApplyOverlayGuest
-from executor.actions.image import disk, identify, inject, ramdisk
 from executor.errors import ConfigurationError, JobError
 from executor.model.device import Device
 from executor.model.job import OverlaySource, Resource
 from executor.pipeline.check import check_job
 from executor.testing import jobs
 from executor.testing.pipeline import Scene
+from executor.tools.image import disk, identify, inject, ramdisk
 
 GUEST = {"guest": {"size": 64, "interface": "virtio", "driveid": "lavatest"}}
 

@@ -13,7 +13,6 @@ import pytest
 from executor.actions.boot.qemu_iso import ExecuteInstaller, MonitorInstaller, RebootIntoInstalled
 from executor.actions.deploy import iso_installer
 from executor.actions.deploy.iso_installer import INITRD, KERNEL, PrepareEmptyImage, PrepareQemuCommands
-from executor.actions.image.cpio import list_cpio
 from executor.actions.qemuoptions import Accelerator
 from executor.errors import InfrastructureError, JobError
 from executor.model.device import Device
@@ -22,6 +21,7 @@ from executor.pipeline.context import OverlayDisk
 from executor.testing import jobs
 from executor.testing.console import FakeClock, Hang, Say, ScriptedConsole, ScriptedPort, Step
 from executor.testing.pipeline import Scene, placed
+from executor.tools.image.cpio import list_cpio
 
 TCG = Accelerator(False)
 EMPTY_CPIO = b"070701" + b"0" * 32 + b"00000001" + b"0" * 48 + b"0000000b" + b"0" * 8 + b"TRAILER!!!\0\0\0\0"

@@ -10,7 +10,6 @@ import pytest
 
 from executor.actions.fastboot import overlay
 from executor.actions.fastboot.overlay import ApplyOverlaySparseImage
-from executor.actions.image.android import is_sparse, to_plain, to_sparse
 from executor.errors import JobError
 from executor.model.deadline import Deadline
 from executor.model.job import Resource
@@ -21,6 +20,7 @@ from executor.testing import jobs
 from executor.testing.boards import board as any_board
 from executor.testing.boards import names, problems
 from executor.testing.pipeline import Scene
+from executor.tools.image.android import is_sparse, to_plain, to_sparse
 
 UBOOT = {"parameters": {"fastboot": {"commands": ["mmc dev 0", "fastboot 0"]}}}
 

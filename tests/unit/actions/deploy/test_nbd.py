@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from executor.actions.image import copy
 from executor.actions.netboot import nbd
 from executor.actions.netboot.nbd import XnbdServerDeploy
 from executor.errors import InfrastructureError
@@ -18,6 +17,7 @@ from executor.testing import jobs
 from executor.testing.netboot import board
 from executor.testing.pipeline import Scene, placed, planned
 from executor.testing.tools import StandIns
+from executor.tools.image import copy
 
 URL = "http://h/"
 BLOCK = {

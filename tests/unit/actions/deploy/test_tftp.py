@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
-from executor.actions.image import uimage
-from executor.actions.image.cpio import list_cpio, write_archive
-from executor.actions.image.members import Form, Member
 from executor.model.deadline import Deadline
 from executor.model.worker import Limits
 from executor.pipeline.check import check_job
 from executor.testing import jobs
 from executor.testing.netboot import Deployed, board, deployed
 from executor.testing.tarballs import Item, directory, file, symlink, write_tar
+from executor.tools.image import uimage
+from executor.tools.image.cpio import list_cpio, write_archive
+from executor.tools.image.members import Form, Member
 
 URL = "http://h/"
 KERNEL = {"url": URL + "zImage", "type": "zimage"}

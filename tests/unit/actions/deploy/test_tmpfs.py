@@ -10,13 +10,13 @@ import pytest
 
 from executor.actions.deploy.tmpfs import DeployImages, TmpfsParameters, firmware_directory, own
 from executor.actions.drives import Use
-from executor.actions.image import copy
 from executor.errors import JobError
 from executor.model.job import Resource
 from executor.model.problem import Problem
 from executor.pipeline.check import check_job
 from executor.testing import jobs
 from executor.testing.pipeline import Scene, placed
+from executor.tools.image import copy
 
 
 def deploy(**image_args: str | None) -> DeployImages:

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from executor.actions.image import uimage
 from executor.actions.netboot.kernel import PrepareFit
 from executor.errors import LavaExecError
 from executor.pipeline.check import check_job
@@ -16,6 +15,7 @@ from executor.testing import jobs
 from executor.testing.netboot import Deployed, board, deployed
 from executor.testing.pipeline import planned
 from executor.testing.tools import StandIns
+from executor.tools.image import uimage
 
 URL = "http://h/"
 FILES = {URL + "Image": b"kernel", URL + "board.dtb": b"tree", URL + "initrd": b"070701 ramdisk"}

@@ -118,7 +118,7 @@ def test_other_archives_are_refused_by_name(
 
 def test_a_bomb_is_refused_before_it_fills_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from executor.actions.origin import archive as module
-    from executor.actions.tartree import Limits
+    from executor.tools.tartree import Limits
 
     monkeypatch.setattr(module, "LIMITS", Limits(size=1 << 16, count=10))
     scene = Scene(tmp_path)
