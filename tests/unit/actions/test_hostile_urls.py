@@ -51,7 +51,8 @@ def test_what_passes_is_no_option_and_names_no_helper(check: Callable[[str], Non
     except JobError:
         return
     assert not text.startswith("-")
-    assert "::" not in text.split("/", maxsplit=1)[0]
+    if check is check_url:  # git alone runs a helper for "ext::command"
+        assert "::" not in text.split("/", maxsplit=1)[0]
     assert not (urlsplit(text).hostname or "").startswith("-")
 
 
