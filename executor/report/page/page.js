@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 "use strict";
 (() => {
   const all = (what, root = document) => [...root.querySelectorAll(what)];

@@ -86,3 +86,17 @@ def test_images_are_built_without_asking_a_registry() -> None:
         for source in re.findall(r"^FROM (\S+)", text, re.MULTILINE):
             stages = re.findall(r" AS (\w+)$", text, re.MULTILINE)
             assert source.startswith("${") or source in stages, f"{file}: FROM {source}"
+
+
+def test_every_file_of_text_names_its_licence() -> None:
+    listed = subprocess.run(["git", "ls-files"], capture_output=True, text=True, cwd=ROOT, check=False)
+    if listed.returncode:
+        pytest.skip("not a checkout")
+    data = re.compile(r"LICENSE$|\.lock$|\.(json|png|txt|ndjson|typed)$|/golden/|/recordings/|/differences/")
+    files = [ROOT / name for name in listed.stdout.split("\n") if name and not data.search(name)]
+    without = [
+        str(f)
+        for f in files
+        if f.is_file() and b"SPDX-License-Identifier: Apache-2.0" not in f.read_bytes()[:400]
+    ]
+    assert without == []
