@@ -10,7 +10,7 @@ MAKEFLAGS += --no-print-directory
 PY := .venv/bin/python
 JOB ?= examples/qemu-debian.yaml
 TESTS ?=
-# Tests of plain code share all cores; those with an engine, guests and their deadlines come one after the other.
+# Tests of plain code first. Of those with an engine and guests, all that share the farm run in one process.
 FAST = tests/unit tests/golden tests/conformance
 REAL = tests/integration tests/e2e
 
@@ -30,7 +30,7 @@ test: ## all tests, those with an engine and real guests included; TESTS=tests/u
 	@export LAVA_EXEC_REQUIRE_E2E=1; code=0; \
 	if [ -n "$(TESTS)" ]; then $(PY) -m pytest $(TESTS); exit; fi; \
 	$(PY) -m pytest -q -n auto $(FAST) || code=1; \
-	$(PY) -m pytest $(REAL) || code=1; \
+	$(PY) -m pytest -v -n auto --dist loadgroup $(REAL) || code=1; \
 	exit $$code
 
 check: venv ## lint, format, types, unit tests: under a minute, no engine needed

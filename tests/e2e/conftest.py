@@ -115,6 +115,14 @@ def examples(farm: Farm) -> dict[str, Running]:
     return {name: farm.cli.begin("submit", jobs.example(name), "--wait") for name in EXAMPLE_JOBS}
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All tests of the farm run in one process, so that there is one farm; others run beside it."""
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.is_relative_to(here):
+            item.add_marker(pytest.mark.xdist_group("farm"))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _early(request: pytest.FixtureRequest) -> None:
     """The examples run from the first test on, when one of the tests to come asks for them."""

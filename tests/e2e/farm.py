@@ -171,7 +171,8 @@ class Service:
         found = {}
         for pid in (Path("/proc") / str(self.pid) / "task" / str(self.pid) / "children").read_text().split():
             words = (Path("/proc") / pid / "cmdline").read_text().split("\0")
-            found[words[words.index("executor.cli") + 1]] = int(pid)
+            if "executor.cli" in words:  # one that has ended and is not yet waited for has no words
+                found[words[words.index("executor.cli") + 1]] = int(pid)
         return found
 
     @property

@@ -133,8 +133,11 @@ def test_a_second_attempt_after_a_reset(tmp_path: Path) -> None:
     tftp.mkdir()
     reset = tmp_path / "reset.py"
     reset.write_text(
-        "import pathlib, socket, sys\n"
+        "import pathlib, socket, sys, time\n"
         "monitor, count, file = sys.argv[1:]\n"
+        "for _ in range(600):\n"  # the board has just been switched on
+        "    if pathlib.Path(monitor).exists(): break\n"
+        "    time.sleep(0.05)\n"
         "number = len(pathlib.Path(count).read_text()) if pathlib.Path(count).exists() else 0\n"
         "pathlib.Path(count).write_text('x' * (number + 1))\n"
         "if number: pathlib.Path(file).write_text('late')\n"

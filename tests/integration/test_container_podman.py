@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import shutil
 import subprocess
 import tarfile
@@ -90,14 +91,22 @@ def init_program(root: Path) -> dict[str, str]:
     return {"CONTAINERS_CONF": str(root / "containers.conf")}
 
 
+def libraries(program: Path) -> list[Path]:
+    """What a program is linked to; nothing for a static one."""
+    told = subprocess.run(["ldd", str(program)], capture_output=True, text=True, check=False).stdout
+    return [Path(found) for found in re.findall(r"(/\S+) \(0x", told)]
+
+
 def busybox() -> bytes:
     """A root file system as a tar archive."""
     found = io.BytesIO()
-    program = Path(shutil.which("busybox") or "").read_bytes()
+    program = Path(shutil.which("busybox") or "")
     with tarfile.open(fileobj=found, mode="w") as tar:
-        entry = tarfile.TarInfo("bin/busybox")
-        entry.size, entry.mode = len(program), 0o755
-        tar.addfile(entry, io.BytesIO(program))
+        for name, file in [("bin/busybox", program), *((str(lib)[1:], lib) for lib in libraries(program))]:
+            content = file.read_bytes()
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mode = len(content), 0o755
+            tar.addfile(entry, io.BytesIO(content))
         for name in ("sh", "cat", "grep", "mknod", "sleep", "id", "ls", "kill", "tail", "touch"):
             link = tarfile.TarInfo(f"bin/{name}")
             link.type, link.linkname = tarfile.SYMTYPE, "busybox"
