@@ -115,18 +115,23 @@ def examples(farm: Farm) -> dict[str, Running]:
     return {name: farm.cli.begin("submit", jobs.example(name), "--wait") for name in EXAMPLE_JOBS}
 
 
+def _asks_for_examples(item: pytest.Item) -> bool:
+    return "examples" in getattr(item, "fixturenames", ())
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All tests of the farm run in one process, so that there is one farm; others run beside it."""
+    """Two groups, each with a farm and a process of its own: who looks at the examples, and who does not."""
     here = Path(__file__).parent
-    for item in items:
-        if item.path.is_relative_to(here):
-            item.add_marker(pytest.mark.xdist_group("farm"))
+    mine = [item for item in items if item.path.is_relative_to(here)]
+    with_examples = {item.path for item in mine if _asks_for_examples(item)}
+    for item in mine:
+        item.add_marker(pytest.mark.xdist_group("examples" if item.path in with_examples else "farm"))
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def _early(request: pytest.FixtureRequest) -> None:
-    """The examples run from the first test on, when one of the tests to come asks for them."""
-    if any("examples" in getattr(item, "fixturenames", ()) for item in request.session.items):
+    """The examples run from the first module on that looks at one of them."""
+    if any(item.path == request.path and _asks_for_examples(item) for item in request.session.items):
         request.getfixturevalue("examples")
 
 
