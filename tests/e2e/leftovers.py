@@ -13,7 +13,7 @@ from executor.container.launch import LABEL_JOB, LABEL_STATE
 from tests.e2e.farm import Farm, until
 
 SETTLE_SECONDS = 20.0
-_KEPT = {"spec.json", "job", "out", "artefacts.json", "session.log", "agent.json"}
+_KEPT = {"spec.json", "job", "out", "artefacts.json", "session.log", "agent.json", "job.html"}
 
 
 def nothing_left(farm: Farm, job: str) -> None:
