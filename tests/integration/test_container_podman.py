@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import tarfile
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,9 +42,9 @@ IMAGE = "localhost/lava-exec-test:latest"
 
 
 @pytest.fixture(scope="module")
-def podman(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DockerEngine]:
+def podman() -> Iterator[DockerEngine]:
     """A service with storage of its own, and an image that holds only busybox."""
-    root = tmp_path_factory.mktemp("podman")
+    root = Path(tempfile.mkdtemp(prefix="podman-"))  # podman refuses a longer path
     socket = root / "s"
     base = [
         "podman",
@@ -80,6 +81,7 @@ def podman(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DockerEngine]:
     service.terminate()
     service.wait(20)
     subprocess.run([*base, "system", "reset", "--force"], capture_output=True, timeout=60, check=False)
+    shutil.rmtree(root, ignore_errors=True)
 
 
 def init_program(root: Path) -> dict[str, str]:
