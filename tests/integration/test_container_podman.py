@@ -32,6 +32,7 @@ from executor.model.worker import Worker
 
 pytestmark = [
     pytest.mark.docker,
+    pytest.mark.xdist_group("farm"),  # two services of podman at once get in each other's way
     pytest.mark.slow,
     pytest.mark.skipif(
         not (shutil.which("podman") and shutil.which("busybox") and os.geteuid() == 0),
