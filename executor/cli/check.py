@@ -46,15 +46,16 @@ def find_device(name: str, job_text: str, filename: str, configs: Path | None) -
             f"{what}, and there is no directory device-configs here",
             "Say --device FILE, or name the directory with LAVA_EXEC_DEVICE_CONFIGS.",
         )
-    from executor.master.configs import load_configs
-    from executor.master.render import render
     from executor.schema.job import parse_job
-    from executor.schema.words import nearest
 
-    loaded = load_configs(configs)
     job = parse_job(job_text, filename).job
     context = dict(job.context) if job is not None else {}
     if name:
+        from executor.master.configs import load_configs
+        from executor.master.render import render
+        from executor.schema.words import nearest
+
+        loaded = load_configs(configs)
         device = loaded.devices.get(name)
         if device is None:
             near = nearest(name, loaded.devices)

@@ -53,14 +53,21 @@ class Method:
     @classmethod
     def accepts(cls, request: Request) -> str:
         """Empty for yes, else the reason for no; from device and block only."""
+        return cls.asked(request) or cls.supported(request)
+
+    @classmethod
+    def asked(cls, request: Request) -> str:
+        """Why the block is not for this method."""
         key = _KEYS[cls.section]
         wanted = request.parameters.get(key)
-        if wanted not in (cls.values or (cls.name,)):
-            return f"{key!r} is {wanted!r}, not {cls.name!r}"
+        return "" if wanted in (cls.values or (cls.name,)) else f"{key!r} is {wanted!r}, not {cls.name!r}"
+
+    @classmethod
+    def supported(cls, request: Request) -> str:
+        """Why the device cannot be used so."""
         device, needed = request.device, cls.needs_of_device or cls.name
-        if needed not in (device.deploy_methods if cls.section == "deploy" else device.boot_methods):
-            return f"the device file has no {cls.section} method {needed!r}"
-        return ""
+        listed = device.deploy_methods if cls.section == "deploy" else device.boot_methods
+        return "" if needed in listed else f"the device file has no {cls.section} method {needed!r}"
 
     @classmethod
     def action(cls, request: Request) -> Action:

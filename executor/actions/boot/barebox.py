@@ -6,15 +6,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, cast
 
-from executor.actions.bootloader.commands import BootloaderCommands
-from executor.actions.bootloader.interrupt import BootloaderInterrupt
+from executor.actions.bootloader.attempt import FromReset
 from executor.actions.bootloader.overlay import BootloaderOverlay
-from executor.actions.bootloader.settings import Bootloader, bootloader
-from executor.actions.connect import ConnectDevice, ResetDevice
-from executor.actions.shell import shell_tail
-from executor.errors import InfrastructureError
+from executor.actions.bootloader.settings import bootloader
+from executor.actions.connect import ConnectDevice
 from executor.model.job import BootParameters
-from executor.pipeline.action import Action, RetryAction
+from executor.pipeline.action import Action
 from executor.pipeline.method import Method, method
 
 if TYPE_CHECKING:
@@ -55,20 +52,8 @@ class BareboxAction(Action):
         yield BareboxRetry(loader, self.parameters)
 
 
-class BareboxRetry(RetryAction):
+class BareboxRetry(FromReset):
     """From reset to shell, tried again as a whole."""
 
     name = "barebox-retry"
-    summary = "reset and run the commands"
     description = "reset the device, stop barebox, type the commands, reach the shell"
-    timeout_error = InfrastructureError
-
-    def __init__(self, loader: Bootloader, parameters: BareboxParameters) -> None:
-        self.loader, self.parameters = loader, parameters
-
-    def plan(self, site: Site) -> Iterable[Action]:
-        if self.parameters.reset is not False:
-            yield ResetDevice(self.parameters.soft_reboot)
-        yield BootloaderInterrupt(self.loader)
-        yield BootloaderCommands(self.loader)
-        yield from shell_tail(site, self.parameters)

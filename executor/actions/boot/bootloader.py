@@ -40,10 +40,8 @@ class BootloaderPrompt(Method):
     Parameters = PromptParameters
 
     @classmethod
-    def accepts(cls, request: Request) -> str:
+    def supported(cls, request: Request) -> str:
         """The device lists the bootloader that the block asks for, not this method."""
-        if request.parameters.get("method") != cls.name:
-            return f"'method' is {request.parameters.get('method')!r}, not {cls.name!r}"
         wanted = request.parameters.get("bootloader")
         if wanted is not None and str(wanted) not in request.device.boot_methods:
             return f"the device file has no boot method {wanted!r}"

@@ -6,16 +6,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, cast
 
-from executor.actions.bootloader.commands import BootloaderCommands
-from executor.actions.bootloader.interrupt import BootloaderInterrupt
+from executor.actions.bootloader.attempt import FromReset
 from executor.actions.bootloader.overlay import BootloaderOverlay
 from executor.actions.bootloader.script import IPXE
-from executor.actions.bootloader.settings import Bootloader, bootloader
-from executor.actions.connect import ConnectDevice, ResetDevice
-from executor.actions.shell import shell_tail
-from executor.errors import InfrastructureError
+from executor.actions.bootloader.settings import bootloader
+from executor.actions.connect import ConnectDevice
 from executor.model.job import BootParameters
-from executor.pipeline.action import Action, RetryAction
+from executor.pipeline.action import Action
 from executor.pipeline.method import Method, method
 
 if TYPE_CHECKING:
@@ -57,20 +54,8 @@ class IpxeAction(Action):
         yield IpxeRetry(loader, self.parameters)
 
 
-class IpxeRetry(RetryAction):
+class IpxeRetry(FromReset):
     """From reset to shell, tried again as a whole."""
 
     name = "bootloader-retry"
-    summary = "reset and run the commands"
     description = "reset the device, stop iPXE, type the commands, reach the shell"
-    timeout_error = InfrastructureError
-
-    def __init__(self, loader: Bootloader, parameters: IpxeParameters) -> None:
-        self.loader, self.parameters = loader, parameters
-
-    def plan(self, site: Site) -> Iterable[Action]:
-        if self.parameters.reset is not False:
-            yield ResetDevice(self.parameters.soft_reboot)
-        yield BootloaderInterrupt(self.loader)
-        yield BootloaderCommands(self.loader)
-        yield from shell_tail(site, self.parameters)

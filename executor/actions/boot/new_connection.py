@@ -43,11 +43,8 @@ class NewConnection(Method):
     Parameters = NewConnectionParameters
 
     @classmethod
-    def accepts(cls, request: Request) -> str:
+    def supported(cls, request: Request) -> str:
         """Every device with that connection has it, whether or not the device file lists the method."""
-        wanted = request.parameters.get("method")
-        if wanted != cls.name:
-            return f"'method' is {wanted!r}, not {cls.name!r}"
         if "connection" not in request.parameters:
             return "'connection' does not name one of the device's connections"
         return ""

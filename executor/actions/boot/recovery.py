@@ -36,11 +36,8 @@ class Recovery(Method):
     Parameters = RecoveryParameters
 
     @classmethod
-    def accepts(cls, request: Request) -> str:
+    def supported(cls, request: Request) -> str:
         """The commands belong to the deploy method of that name."""
-        wanted = request.parameters.get("method")
-        if wanted != cls.name:
-            return f"'method' is {wanted!r}, not {cls.name!r}"
         if cls.name not in (*request.device.deploy_methods, *request.device.boot_methods):
             return "the device file has no deploy method 'recovery'"
         return ""

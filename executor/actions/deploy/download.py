@@ -39,9 +39,9 @@ class Download(Method):
     Parameters = DownloadParameters
 
     @classmethod
-    def accepts(cls, request: Request) -> str:
-        wanted = request.parameters.get("to")
-        return "" if wanted == "download" else f"'to' is {wanted!r}, not 'download'"
+    def supported(cls, request: Request) -> str:
+        """Every device has it."""
+        return ""
 
     @classmethod
     def action(cls, request: Request) -> Action:

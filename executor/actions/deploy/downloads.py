@@ -61,9 +61,9 @@ class Downloads(Method):
     Parameters = DownloadsParameters
 
     @classmethod
-    def accepts(cls, request: Request) -> str:
-        wanted = request.parameters.get("to")
-        return "" if wanted == "downloads" else f"'to' is {wanted!r}, not 'downloads'"
+    def supported(cls, request: Request) -> str:
+        """Every device has it."""
+        return ""
 
     @classmethod
     def action(cls, request: Request) -> Action:

@@ -47,11 +47,8 @@ class Qdl(Method):
     Parameters = QdlParameters
 
     @classmethod
-    def accepts(cls, request: Request) -> str:
+    def supported(cls, request: Request) -> str:
         """The device may list it in either section."""
-        wanted = request.parameters.get("to")
-        if wanted != cls.name:
-            return f"'to' is {wanted!r}, not {cls.name!r}"
         if cls.name not in (*request.device.deploy_methods, *request.device.boot_methods):
             return "the device file has no method 'qdl'"
         return ""

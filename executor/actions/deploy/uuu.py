@@ -50,11 +50,8 @@ class Uuu(Method):
     Parameters = UuuParameters
 
     @classmethod
-    def accepts(cls, request: Request) -> str:
+    def supported(cls, request: Request) -> str:
         """The device lists it as a boot method."""
-        wanted = request.parameters.get("to")
-        if wanted != cls.name:
-            return f"'to' is {wanted!r}, not {cls.name!r}"
         if cls.name not in request.device.boot_methods:
             return "the device file has no boot method 'uuu'"
         return ""
