@@ -63,7 +63,7 @@ class DownloadRetry(RetryAction):
         extras = {n: s for n, s in self.resource.overlays.items() if isinstance(s, OverlaySource)}
         for name, source in extras.items():
             yield DownloadRetry(extra_key(self.key, name), plain(source), (*self.place, "overlays", name))
-        lava = bool(self.resource.overlays.get("lava")) and any(test.stage >= 0 for test in site.tests)
+        lava = bool(self.resource.overlays.get("lava")) and site.needs_overlay
         if lava or extras:
             yield AppendOverlays(self.key, self.resource, extras, lava=lava)
 

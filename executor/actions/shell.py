@@ -39,7 +39,7 @@ _STATUS_TEXT = re.compile(r"[A-Za-z0-9 ]*[A-Za-z0-9]\Z")  # a prompt that any li
 
 def shell_tail(site: Site, parameters: BootParameters) -> Iterable[Action]:
     """Log in where there are prompts or a test wants a shell; then shell and environment for the test."""
-    wanted = any(getattr(test.method, "needs_shell", False) for test in site.tests)
+    wanted = site.needs_shell
     if parameters.prompts or wanted:
         yield AutoLogin(parameters)
     if wanted:

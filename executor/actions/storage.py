@@ -118,7 +118,7 @@ class StorageDeploy(Action):
 
     def plan(self, site: Site) -> Iterable[Action]:
         given, files = self.parameters, self.parameters.files
-        tested = any(test.stage >= 0 for test in site.tests)
+        tested = site.needs_overlay
         if tested:
             yield LavaOverlay(given.os)
         for label, resource in files.items():

@@ -70,14 +70,6 @@ class Request:
     tests: tuple[TestBlock, ...] = ()  # of the block's namespace
     typed: msgspec.Struct | None = None  # the method's Parameters, present when `action` is called
 
-    @property
-    def needs_overlay(self) -> bool:
-        return any(t.stage >= 0 for t in self.tests)
-
-    @property
-    def needs_shell(self) -> bool:
-        return any(getattr(t.method, "needs_shell", False) for t in self.tests)
-
 
 @dataclass
 class Site:
@@ -88,7 +80,16 @@ class Site:
     block: Block | None
     action: Action
     tests: tuple[TestBlock, ...]
-    request: Request | None
+
+    @property
+    def needs_overlay(self) -> bool:
+        """Does a test of the namespace need what `lava-overlay` makes?"""
+        return any(test.stage >= 0 for test in self.tests)
+
+    @property
+    def needs_shell(self) -> bool:
+        """Does one of them need a shell?"""
+        return any(getattr(test.method, "needs_shell", False) for test in self.tests)
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,6 @@ class _Place:
     section: str
     block: Block | None = None
     tests: tuple[TestBlock, ...] = ()
-    request: Request | None = None
 
 
 @dataclass
@@ -168,7 +168,7 @@ class _Planner:
             return
         typed = convert(chosen.Parameters, block.parameters)
         request = Request(self.job, self.device, block, block.parameters, mine, typed)
-        self._place(chosen.action(request), str(number), _Place(block.section, block, mine, request))
+        self._place(chosen.action(request), str(number), _Place(block.section, block, mine))
 
     def _select(self, request: Request) -> type[Method]:
         block = request.block
@@ -227,7 +227,7 @@ class _Planner:
         action.character_delay = device.character_delay(place.section)
         if parent is None:
             self.result.actions.append(action)
-        site = Site(job, device, block, action, place.tests, place.request)
+        site = Site(job, device, block, action, place.tests)
         action.children = tuple(
             self._place(child, f"{level}.{n}", place, action) for n, child in enumerate(action.plan(site), 1)
         )

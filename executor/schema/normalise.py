@@ -37,6 +37,7 @@ URL_KEYS = (
 )
 SUMS = ("md5sum", "sha256sum", "sha512sum")
 KERNEL_TYPES = {"bootz": "zimage", "booti": "image", "bootm": "uimage"}
+KERNEL_COMMANDS = {kind: command for command, kind in KERNEL_TYPES.items()}
 # Architectures whose default machine in QEMU has no IDE bus.
 _VIRTIO = ("arm", "arm64", "aarch64", "riscv64")
 _STDOUT = {"wget": "-q -O - {DOWNLOAD_URL}", "curl": "-s -S -L {DOWNLOAD_URL}"}

@@ -58,7 +58,7 @@ class BootDocker(RetryAction):
 
     def plan(self, site: Site) -> Iterable[Action]:
         yield DockerRun(self.parameters)
-        if site.request is not None and site.request.needs_shell:
+        if site.needs_shell:
             yield ExpectShell()
             yield ExportDeviceEnv()
 

@@ -84,7 +84,7 @@ class FastbootBoot(RetryAction):
             yield PreOsCommand()
             if parameters.prompts:
                 yield from shell_tail(site, parameters)
-        elif parameters.docker is None and site.request is not None and site.request.needs_shell:
+        elif parameters.docker is None and site.needs_shell:
             yield ConnectAdb(board, parameters)
             yield AdbOverlayUnpack(board)
 

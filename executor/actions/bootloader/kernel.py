@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from executor.schema.normalise import KERNEL_COMMANDS, KERNEL_TYPES
+
 if TYPE_CHECKING:
     from executor.model.device import Device
     from executor.model.job import Block, Job
 
-COMMANDS = {"zimage": "bootz", "image": "booti", "uimage": "bootm"}
-TYPES = {command: kind for kind, command in COMMANDS.items()}
 FALLBACK = "bootm"  # for which the kernel is converted where the device has no table of its own
 
 
@@ -30,7 +30,7 @@ class Start:
 
 def start_of(kernel_type: str, boot_type: str, device: Device) -> Start:
     """How a kernel of `kernel_type` starts; `boot_type`: the command that an old boot block names."""
-    command = boot_type or COMMANDS.get(kernel_type, "")
+    command = boot_type or KERNEL_COMMANDS.get(kernel_type, "")
     if not command:
         return Start()
     table = _table(device, command)
@@ -50,7 +50,7 @@ def planned_kernel_type(job: Job, block: Block) -> str:
 
 
 def _table(device: Device, command: str) -> Mapping[str, Any] | None:
-    for name in (command, TYPES.get(command, "")):
+    for name in (command, KERNEL_TYPES.get(command, "")):
         found = device.parameters.get(name)
         if isinstance(found, Mapping):
             return found

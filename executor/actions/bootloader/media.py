@@ -14,6 +14,7 @@ from executor.model.job import BootParameters
 from executor.model.parameters import Text
 from executor.model.problem import Problem
 from executor.pipeline.action import Action
+from executor.schema.normalise import MEDIA
 
 if TYPE_CHECKING:
     from executor.model.device import Device
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from executor.pipeline.planner import Site
     from executor.pipeline.run import Run
     from executor.pipeline.world import World
-
-KINDS = ("usb", "sata", "sd")
 
 
 class MediaParameters(BootParameters, kw_only=True):
@@ -61,7 +60,7 @@ class FromMedia(Action):
 
     def plan(self, site: Site) -> Iterable[Action]:
         kind = str(self.parameters.commands)
-        if self.parameters.from_media and site.block is not None and kind in KINDS:
+        if self.parameters.from_media and site.block is not None and kind in MEDIA:
             label = _label(site.job, site.block, kind)
             media = site.device.media.get(kind)
             self.medium = _medium(site.device, kind, label)

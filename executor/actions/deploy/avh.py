@@ -101,7 +101,7 @@ class DeployAvh(Action):
         return Needs(mounts=frozenset({"cache", "work"}), network="bridge")
 
     def plan(self, site: Site) -> Iterable[Action]:
-        tested = site.request is not None and site.request.needs_overlay
+        tested = site.needs_overlay
         if tested:
             yield LavaOverlay(self.parameters.os)
         if self.parameters.fw_package is not None:

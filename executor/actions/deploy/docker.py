@@ -49,6 +49,6 @@ class DeployDocker(ContainerAction):
         self.parameters = parameters
 
     def plan(self, site: Site) -> Iterable[Action]:
-        if site.request is not None and site.request.needs_overlay:
+        if site.needs_overlay:
             yield DeployDeviceEnv()
             yield LavaOverlay(self.parameters.os, compress=False)

@@ -66,5 +66,5 @@ class DownloadDeploy(Action):
             yield EnterFastboot(self.board)
         for label, resource in self.parameters.images.items():
             yield NamedDownload(label, resource, uniquify=False)
-        if site.request is not None and site.request.needs_overlay:
+        if site.needs_overlay:
             yield LavaOverlay(system(site, self.parameters.os))

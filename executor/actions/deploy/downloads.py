@@ -87,7 +87,7 @@ class DeployDownloads(Action):
         return Needs(mounts=frozenset({"cache", "work"}))
 
     def plan(self, site: Site) -> Iterable[Action]:
-        if site.request is not None and site.request.needs_overlay:
+        if site.needs_overlay:
             yield LavaOverlay(system(site, self.parameters.os))
         for label, resource in self.parameters.images.items():
             yield NamedDownload(label, resource, uniquify=self.parameters.uniquify)

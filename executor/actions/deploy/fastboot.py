@@ -70,8 +70,7 @@ class FastbootDeploy(Action):
         self.parameters, self.device, self.board = parameters, device, Board.of(device)
 
     def plan(self, site: Site) -> Iterable[Action]:
-        request = site.request
-        tested = request is not None and request.needs_overlay
+        tested = site.needs_overlay
         if tested:
             yield LavaOverlay(self.parameters.os)
         for label, resource in self.parameters.images.items():
@@ -79,7 +78,7 @@ class FastbootDeploy(Action):
             if tested and resource.apply_overlay:
                 kind = ApplyOverlayImage if resource.sparse is False else ApplyOverlaySparseImage
                 yield kind(label, resource)
-            if request is not None and request.needs_shell:
+            if site.needs_shell:
                 yield DeployDeviceEnv()
         yield from enter_fastboot(site, self.board)
         if self.board.detected:

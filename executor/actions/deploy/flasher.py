@@ -81,7 +81,7 @@ class DeployFlasher(Action):
         return lines_needs(self.lines, KEY)
 
     def plan(self, site: Site) -> Iterable[Action]:
-        tested = site.request is not None and site.request.needs_overlay
+        tested = site.needs_overlay
         if tested:
             yield LavaOverlay(self.parameters.os)
         for label, resource in self.parameters.images.items():

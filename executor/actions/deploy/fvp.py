@@ -60,7 +60,7 @@ class FvpDeploy(Action):
         return Needs(mounts=frozenset({"cache", "work"}))
 
     def plan(self, site: Site) -> Iterable[Action]:
-        if site.request is not None and site.request.needs_overlay:
+        if site.needs_overlay:
             yield LavaOverlay(self.parameters.os)
         for label, resource in self.parameters.images.items():
             yield DownloadRetry(label, resource, ("images", label))

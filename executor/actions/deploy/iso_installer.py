@@ -105,7 +105,7 @@ class DeployIsoInstaller(Action):
         yield DownloadRetry(ISO, images.iso, ("images", ISO))
         yield PullInstallerFiles(iso)
         yield PrepareQemuCommands(site.device, str(site.job.context.get("arch", "")))
-        if site.request is not None and site.request.needs_overlay:
+        if site.needs_overlay:
             guest_parameters(site.device)
             yield LavaOverlay(self.parameters.os)
             yield ApplyOverlayGuest({})

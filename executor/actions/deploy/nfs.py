@@ -101,7 +101,7 @@ class NfsDeploy(Action):
         yield LavaOverlay(given.os)
         yield ExtractModules(into_root=takes_modules(given.nfsrootfs))
         yield ApplyOverlayTftp(_target(given.nfsrootfs))
-        if any(test.stage >= 0 for test in site.tests):
+        if site.needs_overlay:
             yield DeployDeviceEnv()
 
     def run(self, run: Run) -> None:

@@ -69,7 +69,7 @@ class QdlDeploy(Action):
         self.parameters = parameters
 
     def plan(self, site: Site) -> Iterable[Action]:
-        tested = site.request is not None and site.request.needs_overlay
+        tested = site.needs_overlay
         rootfs = self.parameters.rootfs_image
         if tested:
             yield LavaOverlay(self.parameters.os)

@@ -53,7 +53,7 @@ class DeployRecoveryMode(Action):
         self.parameters = parameters
 
     def plan(self, site: Site) -> Iterable[Action]:
-        tested = site.request is not None and site.request.needs_overlay
+        tested = site.needs_overlay
         if tested:
             yield LavaOverlay(self.parameters.os)
         for label, resource in self.parameters.images.items():

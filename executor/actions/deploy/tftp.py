@@ -59,7 +59,7 @@ class TftpDeploy(Action):
         return Needs(mounts=frozenset({"cache", "work", "tftp"}))
 
     def plan(self, site: Site) -> Iterable[Action]:
-        tested = any(test.stage >= 0 for test in site.tests)
+        tested = site.needs_overlay
         if tested:
             yield LavaOverlay(self.parameters.os)
         for label, resource, place in _resources(self.parameters):
@@ -110,7 +110,7 @@ class PrepareTftpOverlay(Action):
         yield ParsePersistentNfs(given.persistent_nfs)
         yield ExtractOverlayRamdisk(given)
         yield ExtractModules(into_root=takes_modules(given.nfsrootfs))
-        if any(test.stage >= 0 for test in site.tests):
+        if site.needs_overlay:
             yield ApplyOverlayTftp(given.overlay_target)
         yield from prepare_kernel(given.kernel, site.device)
         yield ConfigurePreseedFile(given)

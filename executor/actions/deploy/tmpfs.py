@@ -80,7 +80,7 @@ class DeployImages(Action):
 
     def plan(self, site: Site) -> Iterable[Action]:
         self.guest = bool(GUESTS & set(site.device.boot_methods))
-        tested = any(test.stage >= 0 for test in site.tests)
+        tested = site.needs_overlay
         images = self.parameters.images
         if tested:
             yield LavaOverlay(self.parameters.os)

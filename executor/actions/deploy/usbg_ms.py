@@ -67,7 +67,7 @@ class UsbgMsDeploy(Action):
     def plan(self, site: Site) -> Iterable[Action]:
         image = self.parameters.image
         yield DownloadRetry(IMAGE, image)
-        if site.request is not None and site.request.needs_overlay:
+        if site.needs_overlay:
             yield LavaOverlay(self.parameters.os)
             yield ApplyOverlayImage(IMAGE, image)
             yield DeployDeviceEnv()

@@ -9,11 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from executor.actions.netboot.parameters import IMAGES
 from executor.actions.netboot.share import served_directory
 from executor.errors import InfrastructureError
 from executor.model.launch import Needs
 from executor.pipeline.action import Action
+from executor.schema.normalise import KERNEL_COMMANDS
 from executor.tools import proc
 from executor.tools.image import uimage
 
@@ -94,7 +94,7 @@ class UBootPrepareKernel(Action):
     def validate(self, world: World) -> Iterable[Problem]:
         kind = "uimage" if self.converted else self.kind
         if not addresses(self.parameters, kind):
-            wanted = " or ".join(dict.fromkeys(IMAGES[name] for name in (self.kind, "uimage")))
+            wanted = " or ".join(dict.fromkeys(KERNEL_COMMANDS[name] for name in (self.kind, "uimage")))
             yield self.problem(
                 f"the device has no load addresses for {wanted}",
                 "kernel",
@@ -158,7 +158,7 @@ class UBootPrepareKernel(Action):
 
 def addresses(parameters: dict[str, Any], kind: str) -> dict[str, Any]:
     """The device's load addresses for a kernel type, by the name of the command or of the type."""
-    for name in (IMAGES.get(kind, ""), kind):
+    for name in (KERNEL_COMMANDS.get(kind, ""), kind):
         table = parameters.get(name)
         if isinstance(table, dict) and table:
             return table

@@ -54,7 +54,7 @@ class XnbdServerDeploy(Action):
     def plan(self, site: Site) -> Iterable[Action]:
         protocol = site.job.protocols.get("lava-xnbd")
         self.port = protocol.get("port", "auto") if isinstance(protocol, dict) else "auto"
-        self.tested = any(test.stage >= 0 for test in site.tests)
+        self.tested = site.needs_overlay
         self.fetched = fetches_overlay(site)
         return ()
 

@@ -11,22 +11,21 @@ from msgspec import Meta
 
 from executor.model.job import DeployParameters, PersistentNfs, Resource
 from executor.model.problem import Path, Problem
-from executor.schema.normalise import KERNEL_TYPES
+from executor.schema.normalise import KERNEL_COMMANDS, KERNEL_TYPES
 
-IMAGES = {kind: command for command, kind in KERNEL_TYPES.items()}  # zimage → bootz, image → booti, …
 Target = Literal["nfsrootfs", "persistent_nfs", "ramdisk", ""]
 
 
 def kernel_problem(data: dict[str, Any], path: Path) -> Iterator[Problem]:
     """What is wrong with `kernel.type`."""
     kind = (data.get("kernel") or {}).get("type")
-    if kind is None or kind in IMAGES:
+    if kind is None or kind in KERNEL_COMMANDS:
         return
     hint = f"it is the kind of image, not the command: {KERNEL_TYPES[kind]}" if kind in KERNEL_TYPES else ""
     yield Problem(
         f"kernel type cannot be {kind!r}",
         path=(*path, "kernel", "type"),
-        expected=f"one of {', '.join(sorted(IMAGES))}",
+        expected=f"one of {', '.join(sorted(KERNEL_COMMANDS))}",
         hint=hint,
     )
 

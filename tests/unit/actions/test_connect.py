@@ -245,7 +245,7 @@ def test_the_connection_is_closed_and_opened_anew(tmp_path: Path) -> None:
     scene.run(boot(ConnectDevice(device)))
     before = scene.namespace.console
     reset = boot(ResetConnection(device))
-    steps = list(reset.plan(Site(scene.context.job, device, reset.block, reset, (), None)))
+    steps = list(reset.plan(Site(scene.context.job, device, reset.block, reset, ())))
     assert [step.name for step in steps] == ["disconnect-device", "connect-device"]
     for step in steps:
         run = scene.run(boot(step))

@@ -184,7 +184,7 @@ def test_a_disk_needs_root_and_partition() -> None:
 def site(boot: dict[str, Any], deploy: dict[str, Any], device: Device = DEVICE) -> Site:
     found = parse_job(jobs.job({"deploy": deploy}, {"boot": {"method": "u-boot", **boot}})).job
     assert found is not None
-    return Site(found, device, found.blocks[1], UBootFromMedia(parameters("usb")), (), None)
+    return Site(found, device, found.blocks[1], UBootFromMedia(parameters("usb")), ())
 
 
 @pytest.mark.parametrize(
