@@ -113,6 +113,8 @@ def _direct(
     argv: tuple[str, ...], source: Path | Source, handle: int, *, meter: _Meter, deadline: Deadline, how: str
 ) -> None:
     """The tool writes into the file itself; the kernel holds it to the limit of size, we look at the rest."""
+    if deadline.expired:  # a small file would be done before anybody looks
+        raise overdue("decompressing did not end", deadline)
     with (
         Input(source, meter.name, method(how)) as input_,
         running(argv, input_, handle, deadline=deadline, name=meter.name, how=how) as tool,
